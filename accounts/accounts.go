@@ -1,0 +1,132 @@
+// Package accounts knows customers: who they are, their wallets, PINs, tiers
+// and limits, the tariff, and the verbs that move their money. Every verb hands
+// one finished entry to the book and owes its parties their notices in the same
+// commit.
+//
+// It refuses to know how a customer reached it (USSD, SMS, a page), how an SMS
+// is sent, and what a till is.
+package accounts
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"tuma/accounts/ledger"
+	"tuma/internal/db"
+	"tuma/internal/money"
+	"tuma/internal/phone"
+	"tuma/internal/text"
+)
+
+//go:embed notices/*.txt
+var noticeFiles embed.FS
+
+// Country is everything that differs from one country to the next, beside the
+// tariff. Kenya is what the commands take when nothing else is said.
+type Country struct {
+	Phone       phone.Country
+	Currency    money.Currency
+	ServiceCode string         // what customers dial, *334#
+	Languages   []string       // the first is a stranger's
+	Zone        *time.Location // of limits, receipts and dates
+	Brand       string         // what the service is called in texts, at most 6 characters for the longest notice
+	Care        string         // the number of customer care, as people dial it
+}
+
+// Config is what the service is made of.
+type Config struct {
+	Pool       *db.Pool
+	Country    Country
+	Keys       Keys      // of PINs
+	ReceiptKey []byte    // at least 16 bytes, the same in every process
+	Tariff     Tariff    // what to publish; see ParseTariff
+	Rand       io.Reader // salts
+	Log        *slog.Logger
+	Posters    int // of the book, 0: its default
+}
+
+// Service is the customers' side of the business.
+type Service struct {
+	pool    *db.Pool
+	book    *ledger.Book
+	country Country
+	pins    *PINs
+	tariff  *tariffs
+	words   *text.Catalogue
+	house   House
+	log     *slog.Logger
+}
+
+// House are the house's own accounts.
+type House struct {
+	Trust, Fees, Tax, CommissionExpense, Airtime ledger.AccountID
+}
+
+// New opens the service: it publishes the tariff, opens the house's accounts
+// where they are missing, and starts the book. Close ends it.
+func New(ctx context.Context, c Config) (*Service, error) {
+	words, err := text.ParseCatalogue(noticeFiles, "notices")
+	if err != nil {
+		return nil, fmt.Errorf("accounts: notices: %w", err)
+	}
+	s := &Service{pool: c.Pool, country: c.Country, words: words, log: c.Log}
+	if s.pins, err = newPINs(c.Pool, c.Keys, c.Rand); err != nil {
+		return nil, err
+	}
+	if s.tariff, err = publish(ctx, c.Pool, c.Tariff); err != nil {
+		return nil, err
+	}
+	// What must happen in the same commit as an entry, in this order.
+	hooks := []ledger.Hook{s.oweNotices, s.orderAirtime}
+	if s.book, err = ledger.New(c.Pool, ledger.Config{Zone: c.Country.Zone, ReceiptKey: c.ReceiptKey, Posters: c.Posters, Hooks: hooks}); err != nil {
+		return nil, err
+	}
+	if err := s.openHouse(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Service) openHouse(ctx context.Context) (err error) {
+	for _, h := range []struct {
+		kind ledger.Kind
+		id   *ledger.AccountID
+	}{
+		{ledger.Trust, &s.house.Trust},
+		{ledger.Fees, &s.house.Fees},
+		{ledger.TaxDue, &s.house.Tax},
+		{ledger.CommissionExpense, &s.house.CommissionExpense},
+		{ledger.Airtime, &s.house.Airtime},
+	} {
+		if *h.id, err = s.book.House(ctx, h.kind, s.country.Currency.Code); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close lets what is being posted finish.
+func (s *Service) Close() { s.book.Close() }
+
+// Country gives the country's settings.
+func (s *Service) Country() Country { return s.country }
+
+// Now is the clock that the book uses.
+func (s *Service) Now() time.Time { return s.pool.Now() }
+
+// Book is the ledger, for the rooms on this floor: agents.
+func (s *Service) Book() *ledger.Book { return s.book }
+
+// House gives the house's accounts, for the rooms on this floor.
+func (s *Service) House() House { return s.house }
+
+// PINs verifies and keeps PINs.
+func (s *Service) PINs() *PINs { return s.pins }
+
+// Money writes an amount as people read it: Ksh1,234.00.
+func (s *Service) Money(a money.Amount) string { return s.country.Currency.Format(a) }

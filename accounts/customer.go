@@ -1,0 +1,141 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"tuma/accounts/ledger"
+	"tuma/internal/db"
+	"tuma/internal/phone"
+	"tuma/internal/text"
+)
+
+// Customer is a person with a wallet, as reached at a number.
+type Customer struct {
+	ID       int64
+	Phone    phone.Number
+	Name     string
+	IDNumber string
+	Lang     string
+	Tier     Tier
+	PIN      PINID
+	PINState PINState
+	Frozen   bool
+	Wallet   ledger.AccountID
+}
+
+// ErrNoCustomer says that nobody is registered at a number.
+var ErrNoCustomer = errors.New("accounts: nobody is registered at this number")
+
+type customerRow struct {
+	ID       int64        `db:"id"`
+	MSISDN   phone.Number `db:"msisdn"`
+	Name     string       `db:"name"`
+	IDNumber string       `db:"id_number"`
+	Lang     string       `db:"lang"`
+	Tier     int          `db:"tier"`
+	Frozen   bool         `db:"frozen"`
+	Wallet   int64        `db:"wallet"`
+	PIN      int64        `db:"pin"`
+	pinRow
+}
+
+const sqlCustomer = `
+select c.id, s.msisdn, c.name, c.id_number, c.lang, c.tier, c.frozen, c.wallet, c.pin, p.key_id, p.salt, p.mac, p.tries
+from sim s join customer c on c.id = s.customer join pin p on p.id = c.pin`
+
+// ByPhone finds the customer at a number, ErrNoCustomer when there is none.
+func (s *Service) ByPhone(ctx context.Context, n phone.Number) (Customer, error) {
+	return s.customer(ctx, sqlCustomer+` where s.msisdn = $1`, string(n))
+}
+
+func (s *Service) byID(ctx context.Context, id int64) (Customer, error) {
+	return s.customer(ctx, sqlCustomer+` where c.id = $1`, id)
+}
+
+func (s *Service) customer(ctx context.Context, query string, key any) (Customer, error) {
+	var r customerRow
+	err := s.pool.Get(ctx, &r, query, key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Customer{}, ErrNoCustomer
+	}
+	if err != nil {
+		return Customer{}, fmt.Errorf("accounts: reading a customer: %w", err)
+	}
+	tier, err := s.tariff.tier(r.Tier, s.day())
+	if err != nil {
+		return Customer{}, err
+	}
+	return Customer{
+		ID: r.ID, Phone: r.MSISDN, Name: r.Name, IDNumber: r.IDNumber, Lang: r.Lang, Tier: tier, Frozen: r.Frozen,
+		Wallet: ledger.AccountID(r.Wallet), PIN: PINID(r.PIN), PINState: r.state(),
+	}, nil
+}
+
+const sqlSetLang = `update customer set lang = $2 where id = $1`
+
+// SetLang changes the language of a customer's menu and notices; refusal bad_lang.
+func (s *Service) SetLang(ctx context.Context, c Customer, lang string) error {
+	if err := s.CheckLang(lang); err != nil {
+		return err
+	}
+	return s.pool.InTx(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, sqlSetLang, c.ID, lang)
+		return err
+	})
+}
+
+// CheckLang refuses a language that the country does not have.
+func (s *Service) CheckLang(lang string) error {
+	for _, l := range s.country.Languages {
+		if l == lang {
+			return nil
+		}
+	}
+	return Refuse("bad_lang")
+}
+
+// Bounds of what people are called.
+const (
+	minName = 3
+	maxName = 30
+	minID   = 5
+	maxID   = 12
+)
+
+// CheckName gives a name as it is kept: upper case, single spaces, characters
+// that an SMS can carry. Refusal bad_name: digits, signs, under 3 or over 30 characters.
+func (s *Service) CheckName(name string) (string, error) {
+	if len(name) > 4*maxName {
+		return "", Refuse("bad_name")
+	}
+	letters := 0
+	for _, r := range name {
+		switch {
+		case unicode.IsLetter(r):
+			letters++
+		case strings.ContainsRune(" '-.’", r):
+		default:
+			return "", Refuse("bad_name")
+		}
+	}
+	name = strings.Join(strings.Fields(strings.ToUpper(text.GSM7(name))), " ")
+	if n := len([]rune(name)); n < minName || n > maxName || letters < minName || strings.Contains(name, "?") {
+		return "", Refuse("bad_name")
+	}
+	return name, nil
+}
+
+// CheckID gives the number of an identity document as it is kept: upper case
+// letters and digits, 5 to 12. Refusal bad_id.
+func (s *Service) CheckID(id string) (string, error) {
+	id = strings.ToUpper(strings.TrimSpace(id))
+	if len(id) < minID || len(id) > maxID || strings.Trim(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
+		return "", Refuse("bad_id")
+	}
+	return id, nil
+}

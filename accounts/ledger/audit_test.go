@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"database/sql"
+	"strings"
+	"testing"
+
+	_ "github.com/lib/pq"
+
+	"tuma/internal/db"
+	"tuma/internal/db/dbtest"
+)
+
+// Whoever changes the tables behind the application's back is named.
+func TestAuditNamesWhatWasChanged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ sql, want string }{
+		"amount":             {"update posting set amount = amount + 1 where entry = $id", "entry $id ("},
+		"both balances":      {"update posting set credit_after = credit_after + 1 where entry = $id", "entry $id ("},
+		"time":               {"update entry set at = at + interval '1 second' where id = $id", "entry $id ("},
+		"ref":                {"update entry set ref = 'other' where id = $id", "entry $id ("},
+		"memo":               {"update entry set memo = '{}' where id = $id", "entry $id ("},
+		"posting removed":    {"delete from posting where entry = $id", "entry $id ("},
+		"posting added":      {"insert into posting select entry, 7, why, debit, credit, amount, debit_after, credit_after from posting where entry = $id", "entry $id ("},
+		"entry removed":      {"delete from entry where id = $id", "posting 0 of entry $id has none"},
+		"entry and postings": {"with e as (delete from entry where id = $id) delete from posting where entry = $id", "has 0 entries, 1 were sealed"},
+		"block removed":      {"delete from block where n = (select block from entry where id = $id)", "follows block"},
+		"all of it removed":  {"with e as (delete from entry where id = $id), p as (delete from posting where entry = $id) delete from block where n = (select block from entry where id = $id)", "follows block"},
+		"reordered":          {"update entry set block = case block when 2 then 3 else 2 end where block in (2, 3)", "changed or reordered"},
+		"balance":            {"update account set balance = balance + 5 where id = (select credit from posting where entry = $id)", "its postings say"},
+		"under the floor":    {"alter table account drop constraint balance_is_not_under_its_floor; update account set balance = -5 where id >= 1000", "its floor is 0"},
+		"invented money":     {"insert into account (id, kind, currency, balance) values (5000, 'wallet', 'KES', 7)", "the sum is 7"},
+		"digest replaced":    {"update entry set memo = '{}', digest = sha256('x') where id = $id", "entry $id ("},
+		"entry inserted":     {"insert into entry select id + 1000, at, kind, 'new', null, memo, 99, 1, digest from entry where id = $id", "not there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := dbtest.URL(t)
+			pool, err := db.Open(t.Context(), db.Options{URL: url})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { pool.Close() })
+			b, err := New(pool, Config{Zone: nairobi, ReceiptKey: []byte("a key of sixteen bytes"), Posters: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(b.Close)
+			trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero()})
+			var second EntryID
+			for i, ref := range []string{"a", "b", "c", "d"} {
+				e := move(ref, trust, wallet, 100)
+				e.Memo = map[string]string{"who": "me"}
+				if r := must(t)(b.Post(t.Context(), e)); i == 1 {
+					second = r.ID
+				}
+			}
+			if p := clean(t, b); p.Entries != 4 || p.Postings != 4 || p.Blocks != 4 || p.Accounts != 2 {
+				t.Errorf("proof %+v", p)
+			}
+			dba, err := sql.Open("postgres", url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dba.Close()
+			id := itoa(int64(second))
+			for _, q := range strings.Split(c.sql, ";") {
+				if _, err := dba.Exec(strings.ReplaceAll(q, "$id", id)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, err := b.Audit(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := strings.ReplaceAll(c.want, "$id", id)
+			for _, x := range p.Breaks {
+				if strings.Contains(x.What, want) {
+					return
+				}
+			}
+			t.Errorf("no break says %q: %+v", want, p.Breaks)
+		})
+	}
+}

@@ -1,0 +1,110 @@
+package accounts
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"tuma/accounts/ledger"
+	"tuma/internal/db"
+	"tuma/internal/phone"
+	"tuma/internal/text"
+	"tuma/sms/outbox"
+)
+
+// noticeName is how much of a name a notice has room for.
+const noticeName = 15
+
+// Owed is a notice that an entry owes somebody. The entry's code, date, time
+// and the balance of Account after it fill their holes when it is posted.
+type Owed struct {
+	Party   string // payer, payee, till: with the receipt the notice's key
+	To      phone.Number
+	Lang    string
+	Text    string // name in notices/*.txt
+	Holes   text.Holes
+	Account ledger.AccountID // whose balance is told
+}
+
+// Rider is what an entry of this service and of agents carries for the hooks.
+type Rider struct {
+	Owed  []Owed
+	TopUp *TopUp
+}
+
+// oweNotices writes the notices of a commit's entries into the outbox.
+func (s *Service) oweNotices(ctx context.Context, tx *db.Tx, posted []ledger.Accepted) error {
+	var notices []outbox.Notice
+	for _, p := range posted {
+		rider, _ := p.Entry.Rider.(Rider)
+		for _, o := range rider.Owed {
+			body, err := s.words.Fill(o.Lang, o.Text, s.noticeHoles(o, p.Receipt))
+			if err != nil {
+				return fmt.Errorf("accounts: notice %s: %w", o.Text, err)
+			}
+			notices = append(notices, outbox.Notice{Key: p.Receipt.Code + ":" + o.Party, To: o.To, Lang: o.Lang, Body: body, Priority: 1})
+		}
+	}
+	if len(notices) == 0 {
+		return nil
+	}
+	return outbox.Write(ctx, tx, notices)
+}
+
+func (s *Service) noticeHoles(o Owed, r ledger.Receipt) text.Holes {
+	h := s.common(s.stamp(r.At))
+	for k, v := range o.Holes {
+		h[k] = v
+	}
+	h["code"] = r.Code
+	if balance, ok := r.After(o.Account); ok {
+		h["balance"] = s.Money(balance)
+	}
+	return h
+}
+
+// common adds what every notice may speak of.
+func (s *Service) common(h text.Holes) text.Holes {
+	h["brand"], h["service"], h["care"] = s.country.Brand, s.country.ServiceCode, s.country.Care
+	return h
+}
+
+// stamp is an instant as customers read it: 22/11/26 and 9:15 AM.
+func (s *Service) stamp(at time.Time) text.Holes {
+	at = at.In(s.country.Zone)
+	return text.Holes{"date": at.Format("2/1/06"), "time": at.Format("3:04 PM")}
+}
+
+// ShortName gives a name in at most n characters: whole words first, then
+// initials for those that do not fit.
+func ShortName(name string, n int) string {
+	words := strings.Fields(name)
+	short := ""
+	for i, w := range words {
+		if short != "" {
+			w = " " + w
+		}
+		switch {
+		case len([]rune(short+w)) <= n:
+			short += w
+		case i > 0 && len([]rune(short))+2 <= n:
+			short += " " + string([]rune(words[i])[:1])
+			return short
+		case i == 0:
+			return string([]rune(w)[:n])
+		default:
+			return short
+		}
+	}
+	return short
+}
+
+// notify owes one notice outside an entry.
+func (s *Service) notify(ctx context.Context, tx *db.Tx, key string, to phone.Number, lang, name string, h text.Holes, priority int) error {
+	body, err := s.words.Fill(lang, name, s.common(h))
+	if err != nil {
+		return fmt.Errorf("accounts: notice %s: %w", name, err)
+	}
+	return outbox.Write(ctx, tx, []outbox.Notice{{Key: key, To: to, Lang: lang, Body: body, Priority: priority}})
+}

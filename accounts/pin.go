@@ -1,0 +1,345 @@
+package accounts
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"tuma/internal/db"
+)
+
+// A PIN has 10,000 values, so no slow hash can protect it from whoever holds
+// the table: the protection is a key kept outside the database. What is stored
+// is HMAC-SHA256(key, row | HMAC-SHA256(key, salt | PIN)): bound to its row, so
+// that a copied row does not open another account.
+const (
+	pinDigits  = 4
+	pinTries   = 3
+	idTries    = 3
+	idWindow   = 24 * time.Hour
+	saltLength = 16
+	minKey     = 16
+)
+
+// PINID names a PIN's row; customers and operators each have one.
+type PINID int64
+
+// PINState tells what a PIN is good for.
+type PINState int
+
+// The states of a PIN.
+const (
+	PINReady  PINState = iota
+	PINUnset           // not chosen yet, or reset by customer care: to be chosen with the ID number
+	PINLocked          // three wrong tries: to be unlocked with the ID number
+)
+
+// Keys are the secrets behind PINs: new ones are sealed with Active, old ones
+// verified with whichever sealed them and sealed anew when they are next right.
+type Keys struct {
+	Active string
+	ByID   map[string][]byte
+}
+
+// SealedPIN is a PIN that cannot be read back without the key: what a session
+// may hold between "choose" and "repeat".
+type SealedPIN string
+
+// PINs keeps and verifies PINs. Only the ways in call it, with what a person
+// has just keyed in; no PIN goes further.
+type PINs struct {
+	pool *db.Pool
+	keys Keys
+	rand io.Reader
+}
+
+func newPINs(pool *db.Pool, keys Keys, rand io.Reader) (*PINs, error) {
+	if len(keys.ByID[keys.Active]) < minKey {
+		return nil, fmt.Errorf("accounts: the active PIN key %q is missing or shorter than %d bytes", keys.Active, minKey)
+	}
+	for id, k := range keys.ByID {
+		if len(k) < minKey || id == "" || strings.Contains(id, ".") {
+			return nil, fmt.Errorf("accounts: PIN key %q: its name is empty or has a dot, or it is shorter than %d bytes", id, minKey)
+		}
+	}
+	if rand == nil {
+		return nil, errors.New("accounts: no source of randomness")
+	}
+	return &PINs{pool: pool, keys: keys, rand: rand}, nil
+}
+
+// Check refuses what is not a PIN (bad_pin) or is one of the first that a thief
+// tries (weak_pin): repeats, runs, pairs, years of birth, and parts of the
+// person's own numbers.
+func (p *PINs) Check(pin string, personal ...string) error {
+	if len(pin) != pinDigits || strings.Trim(pin, "0123456789") != "" {
+		return Refuse("bad_pin")
+	}
+	weak := pin[0] == pin[1] && pin[2] == pin[3] || // 1122, 7777
+		pin[:2] == pin[2:] || // 1212
+		isRun(pin, 1) || isRun(pin, -1) ||
+		(pin >= "1930" && pin <= "2029") // a year of somebody's birth
+	for _, own := range personal {
+		weak = weak || strings.Contains(own, pin)
+	}
+	if weak {
+		return Refuse("weak_pin")
+	}
+	return nil
+}
+
+func isRun(pin string, step int) bool {
+	for i := 1; i < len(pin); i++ {
+		if (int(pin[i])-int(pin[i-1])-step)%10 != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Seal makes a PIN unreadable. It does not check it.
+func (p *PINs) Seal(pin string) (SealedPIN, error) {
+	salt := make([]byte, saltLength)
+	if _, err := io.ReadFull(p.rand, salt); err != nil {
+		return "", fmt.Errorf("accounts: salt: %w", err)
+	}
+	inner := seal(p.keys.ByID[p.keys.Active], salt, []byte(pin))
+	b64 := base64.RawStdEncoding.EncodeToString
+	return SealedPIN(p.keys.Active + "." + b64(salt) + "." + b64(inner)), nil
+}
+
+type sealedParts struct {
+	keyID       string
+	salt, inner []byte
+}
+
+func (s SealedPIN) parts() (sealedParts, error) {
+	f := strings.Split(string(s), ".")
+	if len(f) != 3 {
+		return sealedParts{}, errors.New("accounts: not a sealed PIN")
+	}
+	salt, err1 := base64.RawStdEncoding.DecodeString(f[1])
+	inner, err2 := base64.RawStdEncoding.DecodeString(f[2])
+	return sealedParts{f[0], salt, inner}, errors.Join(err1, err2)
+}
+
+// Matches tells whether a sealed PIN is this one.
+func (p *PINs) Matches(s SealedPIN, pin string) bool {
+	f, err := s.parts()
+	key, ok := p.keys.ByID[f.keyID]
+	return err == nil && ok && subtle.ConstantTimeCompare(seal(key, f.salt, []byte(pin)), f.inner) == 1
+}
+
+func seal(key []byte, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:", len(p))
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
+
+func bind(key []byte, id PINID, inner []byte) []byte { return seal(key, fmt.Append(nil, id), inner) }
+
+type pinRow struct {
+	KeyID sql.NullString `db:"key_id"`
+	Salt  []byte         `db:"salt"`
+	MAC   []byte         `db:"mac"`
+	Tries int            `db:"tries"`
+}
+
+func (r pinRow) state() PINState {
+	switch {
+	case !r.KeyID.Valid:
+		return PINUnset
+	case r.Tries >= pinTries:
+		return PINLocked
+	}
+	return PINReady
+}
+
+const (
+	sqlTryPIN   = `update pin set tries = tries + 1 where id = $1 and tries < $2 and mac is not null returning key_id, salt, mac, tries`
+	sqlPINState = `select key_id, salt, mac, tries from pin where id = $1`
+	sqlPINRight = `update pin set tries = 0 where id = $1`
+)
+
+// Verify compares a PIN. The try is counted, and committed, before the
+// comparison: neither a crash nor a thousand calls at once give one more. The
+// refusals are wrong_pin (hole left), pin_locked and pin_unset.
+func (p *PINs) Verify(ctx context.Context, id PINID, pin string) error {
+	var r pinRow
+	err := p.pool.InTx(ctx, func(tx *db.Tx) error { return tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries) })
+	if errors.Is(err, sql.ErrNoRows) {
+		if err := p.pool.Get(ctx, &r, sqlPINState, int64(id)); err != nil {
+			return fmt.Errorf("accounts: PIN %d: %w", id, err)
+		}
+		if r.state() == PINUnset {
+			return Refuse("pin_unset")
+		}
+		return Refuse("pin_locked")
+	}
+	if err != nil {
+		return fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	key, ok := p.keys.ByID[r.KeyID.String]
+	if !ok {
+		return fmt.Errorf("accounts: PIN %d was sealed with key %q, which is not configured", id, r.KeyID.String)
+	}
+	if subtle.ConstantTimeCompare(bind(key, id, seal(key, r.Salt, []byte(pin))), r.MAC) != 1 {
+		if r.Tries >= pinTries {
+			return Refuse("pin_locked")
+		}
+		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries))
+	}
+	if r.KeyID.String != p.keys.Active {
+		sealed, err := p.Seal(pin)
+		if err != nil {
+			return err
+		}
+		return p.Set(ctx, id, sealed)
+	}
+	// Losing this in a crash leaves the counter raised, which is the safe side.
+	err = p.pool.InTxLazily(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, sqlPINRight, int64(id))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	return nil
+}
+
+// State tells what a PIN is good for.
+func (p *PINs) State(ctx context.Context, id PINID) (PINState, error) {
+	var r pinRow
+	if err := p.pool.Get(ctx, &r, sqlPINState, int64(id)); err != nil {
+		return 0, fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	return r.state(), nil
+}
+
+// Set replaces a PIN and clears its tries.
+func (p *PINs) Set(ctx context.Context, id PINID, s SealedPIN) error {
+	return p.pool.InTx(ctx, func(tx *db.Tx) error { return p.setIn(ctx, tx, id, s) })
+}
+
+const sqlSetPIN = `
+update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0, changed_at = $5 where id = $1`
+
+func (p *PINs) setIn(ctx context.Context, tx *db.Tx, id PINID, s SealedPIN) error {
+	f, err := s.parts()
+	if err != nil {
+		return err
+	}
+	key, ok := p.keys.ByID[f.keyID]
+	if !ok {
+		return fmt.Errorf("accounts: a PIN sealed with key %q, which is not configured", f.keyID)
+	}
+	n, err := tx.Exec(ctx, sqlSetPIN, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), fmt.Sprintf("%x", bind(key, id, f.inner)), tx.Now)
+	if err == nil && n != 1 {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
+		return fmt.Errorf("accounts: setting PIN %d: %w", id, err)
+	}
+	return nil
+}
+
+const (
+	sqlNewPIN = `insert into pin (id) values (nextval('pin_id')) returning id`
+	sqlTryID  = `
+update pin set id_tries = case when id_since <= $2 then 1 else id_tries + 1 end,
+               id_since = case when id_since <= $2 then $3 else id_since end
+where id = $1 and (id_since <= $2 or id_tries < $4) returning id_tries`
+	sqlUnlock   = `update pin set tries = 0 where id = $1`
+	sqlResetPIN = `update pin set key_id = null, salt = null, mac = null, tries = 0, id_tries = 0, id_since = '-infinity' where id = $1`
+)
+
+// Open makes the row of a PIN that is yet to be chosen, in the caller's
+// transaction; sealed may be "".
+func (p *PINs) Open(ctx context.Context, tx *db.Tx, sealed SealedPIN) (PINID, error) {
+	var id PINID
+	if err := tx.Get(ctx, &id, sqlNewPIN); err != nil {
+		return 0, fmt.Errorf("accounts: opening a PIN: %w", err)
+	}
+	if sealed == "" {
+		return id, nil
+	}
+	return id, p.setIn(ctx, tx, id, sealed)
+}
+
+// Unlock gives three new tries of the same PIN for the right ID number. At most
+// three answers, right or wrong, are heard in 24 hours: unlock_used sends the
+// person to customer care. The other refusal is wrong_id.
+func (p *PINs) Unlock(ctx context.Context, id PINID, given, known string) error {
+	if err := p.answer(ctx, id, given, known); err != nil {
+		return err
+	}
+	return p.exec(ctx, sqlUnlock, id)
+}
+
+// Activate chooses a PIN where there is none, for the right ID number; refusals
+// as in Unlock, and pin_set where there is one.
+func (p *PINs) Activate(ctx context.Context, id PINID, given, known string, s SealedPIN) error {
+	if err := p.answer(ctx, id, given, known); err != nil {
+		return err
+	}
+	return p.pool.InTx(ctx, func(tx *db.Tx) error {
+		var r pinRow
+		if err := tx.Get(ctx, &r, sqlPINState+" for update", int64(id)); err != nil {
+			return fmt.Errorf("accounts: PIN %d: %w", id, err)
+		}
+		if r.state() != PINUnset {
+			return Refuse("pin_set")
+		}
+		return p.setIn(ctx, tx, id, s)
+	})
+}
+
+// Reset takes a PIN away, so that its owner chooses a new one with the ID
+// number: customer care's way back for who forgot it.
+func (p *PINs) Reset(ctx context.Context, id PINID) error { return p.exec(ctx, sqlResetPIN, id) }
+
+func (p *PINs) exec(ctx context.Context, query string, id PINID) error {
+	err := p.pool.InTx(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(ctx, query, int64(id))
+		if err == nil && n != 1 {
+			err = sql.ErrNoRows
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	return nil
+}
+
+// answer counts and compares an answer to "your ID number".
+func (p *PINs) answer(ctx context.Context, id PINID, given, known string) error {
+	var n int
+	err := p.pool.InTx(ctx, func(tx *db.Tx) error {
+		return tx.Get(ctx, &n, sqlTryID, int64(id), tx.Now.Add(-idWindow), tx.Now, idTries)
+	})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Refuse("unlock_used")
+	case err != nil:
+		return fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	if subtle.ConstantTimeCompare([]byte(strings.ToUpper(strings.TrimSpace(given))), []byte(known)) == 1 {
+		return nil
+	}
+	if n >= idTries {
+		return Refuse("unlock_used")
+	}
+	return Refuse("wrong_id", "left", fmt.Sprint(idTries-n))
+}

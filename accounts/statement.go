@@ -1,0 +1,117 @@
+package accounts
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tuma/accounts/ledger"
+	"tuma/internal/db"
+	"tuma/internal/money"
+	"tuma/internal/phone"
+)
+
+// Line is an entry as one of its parties sees it.
+type Line struct {
+	Code, Kind  string // send, receive, withdraw, deposit, airtime, reversal, float
+	At          time.Time
+	In          bool // money came in
+	Amount, Fee money.Amount
+	Other       string // the other side's name, else its number
+}
+
+// Balance is what is in a wallet.
+func (s *Service) Balance(ctx context.Context, c Customer) (money.Amount, error) {
+	a, err := s.book.Account(ctx, c.Wallet)
+	return a.Balance, err
+}
+
+// Mini is a wallet's n newest entries, newest first.
+func (s *Service) Mini(ctx context.Context, c Customer, n int) ([]Line, error) {
+	return s.Lines(ctx, c.Wallet, n)
+}
+
+// Lines are an account's n newest entries as its owner sees them.
+func (s *Service) Lines(ctx context.Context, account ledger.AccountID, n int) ([]Line, error) {
+	receipts, err := s.book.Statement(ctx, account, 0, n)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]Line, len(receipts))
+	for i, r := range receipts {
+		lines[i] = s.line(r, account)
+	}
+	return lines, nil
+}
+
+func (s *Service) line(r ledger.Receipt, account ledger.AccountID) Line {
+	l := Line{Code: r.Code, Kind: r.Kind, At: r.At}
+	for _, p := range r.Postings {
+		switch {
+		case p.Debit == account && p.Why == ledger.Fee:
+			l.Fee += p.Amount
+		case p.Debit == account:
+			l.Amount += p.Amount
+		case p.Credit == account:
+			l.Amount += p.Amount
+			l.In = true
+		}
+	}
+	other := "to"
+	if l.In {
+		other = "from"
+	}
+	if l.Kind == "send" && l.In {
+		l.Kind = "receive"
+	}
+	l.Other = r.Memo[other+"_name"]
+	if l.Other == "" {
+		l.Other = r.Memo[other]
+		if n, err := phone.Parse(l.Other); err == nil {
+			l.Other = s.country.Phone.National(n)
+		}
+	}
+	return l
+}
+
+// Left is what a wallet's limits still allow.
+type Left struct {
+	Today money.Amount // to go out today
+	ToMax money.Amount // to come in
+}
+
+// Left tells what may still go out today and still come in.
+func (s *Service) Left(ctx context.Context, c Customer) (Left, error) {
+	a, err := s.book.Account(ctx, c.Wallet)
+	if err != nil {
+		return Left{}, err
+	}
+	var l Left
+	if a.DayLimit != nil {
+		l.Today = max(0, *a.DayLimit-a.SpentOn(s.day()))
+	}
+	if a.Ceiling != nil {
+		l.ToMax = max(0, *a.Ceiling-a.Balance)
+	}
+	return l, nil
+}
+
+// ChangePIN replaces a customer's PIN and tells them by SMS.
+func (s *Service) ChangePIN(ctx context.Context, c Customer, sealed SealedPIN) error {
+	return s.changePIN(ctx, c.PIN, c.Phone, c.Lang, sealed)
+}
+
+// ChangePINOf does the same for anybody else with a PIN: operators.
+func (s *Service) ChangePINOf(ctx context.Context, id PINID, to phone.Number, lang string, sealed SealedPIN) error {
+	return s.changePIN(ctx, id, to, lang, sealed)
+}
+
+func (s *Service) changePIN(ctx context.Context, id PINID, to phone.Number, lang string, sealed SealedPIN) error {
+	return s.pool.InTx(ctx, func(tx *db.Tx) error {
+		if err := s.pins.setIn(ctx, tx, id, sealed); err != nil {
+			return err
+		}
+		key := fmt.Sprintf("pin:%d:%d", id, tx.Now.UnixMicro())
+		return s.notify(ctx, tx, key, to, lang, "pin_changed", s.stamp(tx.Now), 1)
+	})
+}

@@ -1,0 +1,100 @@
+// Package agents knows the network that turns cash into e-money and back:
+// agents, their tills, the operators at them, float and commission, and the
+// staff who issue float. Its verbs hand finished entries to the book.
+//
+// It refuses to know how an operator reached it and how a customer's PIN or a
+// notice works: those are accounts' business.
+package agents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"tuma/accounts"
+	"tuma/accounts/ledger"
+	"tuma/internal/db"
+	"tuma/internal/money"
+)
+
+// Service is the agents' side of the business.
+type Service struct {
+	pool     *db.Pool
+	accounts *accounts.Service
+	rand     io.Reader // salts of staff passwords
+}
+
+// New makes the service on top of the customers' side.
+func New(pool *db.Pool, a *accounts.Service, rand io.Reader) *Service {
+	return &Service{pool: pool, accounts: a, rand: rand}
+}
+
+// ErrExists says that what was to be created is there already; its message says what.
+var ErrExists = errors.New("agents: it exists already")
+
+const sqlNewAgent = `insert into agent (id, name, created_at) values (nextval('agent_id'), $1, $2) returning id`
+
+// CreateAgent registers a business that will have tills. ErrExists when the
+// name is taken.
+func (s *Service) CreateAgent(ctx context.Context, name string) (id int64, err error) {
+	if name, err = checkTitle(name); err != nil {
+		return 0, err
+	}
+	err = s.pool.InTx(ctx, func(tx *db.Tx) error { return tx.Get(ctx, &id, sqlNewAgent, name, tx.Now) })
+	if db.Violates(err, "agent_has_one_name") {
+		err = fmt.Errorf("%w: an agent called %s", ErrExists, name)
+	}
+	return id, err
+}
+
+// maxTitle is what a notice has room for.
+const maxTitle = 30
+
+// checkTitle gives the name of an agent or till as it is kept. Unlike a
+// person's it may have digits and an ampersand.
+func checkTitle(name string) (string, error) {
+	name = strings.Join(strings.Fields(strings.ToUpper(name)), " ")
+	if len(name) < 3 || len(name) > maxTitle || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 '-.&") != "" {
+		return "", fmt.Errorf("a name has 3 to %d letters, digits, spaces or ' - . &, not %q", maxTitle, name)
+	}
+	return name, nil
+}
+
+// Position is a till's money.
+type Position struct {
+	Float, Commission, CommissionToday money.Amount
+}
+
+const sqlCommissionToday = `
+select coalesce(sum(p.amount), 0)::bigint from posting p join entry e on e.id = p.entry
+where p.credit = $1 and p.why = 'commission' and e.at >= $2`
+
+// Float tells how much e-money a till holds and what it has earned.
+func (s *Service) Float(ctx context.Context, o Operator) (Position, error) {
+	float, err := s.accounts.Book().Account(ctx, o.Till.float)
+	if err != nil {
+		return Position{}, err
+	}
+	commission, err := s.accounts.Book().Account(ctx, o.Till.commission)
+	if err != nil {
+		return Position{}, err
+	}
+	p := Position{Float: float.Balance, Commission: commission.Balance}
+	err = s.pool.Get(ctx, &p.CommissionToday, sqlCommissionToday, int64(o.Till.commission), s.midnight())
+	return p, err
+}
+
+// Last are the newest entries of a till's float, newest first.
+func (s *Service) Last(ctx context.Context, o Operator, n int) ([]accounts.Line, error) {
+	return s.accounts.Lines(ctx, o.Till.float, n)
+}
+
+// withCommission adds what a till earns by an entry.
+func (s *Service) withCommission(postings []ledger.Posting, t Till, earned money.Amount) []ledger.Posting {
+	if earned > 0 {
+		postings = append(postings, ledger.Posting{Why: ledger.Commission, Debit: s.accounts.House().CommissionExpense, Credit: t.commission, Amount: earned})
+	}
+	return postings
+}

@@ -1,0 +1,343 @@
+// Package db is the way to Postgres: a pool whose writes can only happen inside
+// an explicit transaction, the clock that travels with the transaction, and the
+// migrations.
+//
+// It refuses to know any table: SQL lives beside the function that uses it, in
+// the package whose rule it states.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// AppRole is the database role that the service acts as, whoever it logs in
+// as: it may not change or remove what the book has written.
+const AppRole = "tuma_app"
+
+// Limits on one conversation with the server. A silent network must not hold a
+// customer: lib/pq alone waits for ever (its issue 620).
+const (
+	statementTimeout = 10 * time.Second
+	lockTimeout      = 5 * time.Second
+	ioTimeout        = 15 * time.Second // above statementTimeout, so that the server's own answer wins
+	connectTimeout   = 5 * time.Second
+	txTries          = 8 // of one function when the server says "serialisation failure" or "deadlock"
+)
+
+// ErrUnknown says that a COMMIT was sent and its answer was lost: the writes
+// may have happened or not. Whoever gets it asks again by the key of what it
+// wrote.
+var ErrUnknown = errors.New("db: outcome of the commit is unknown")
+
+// Options say which server and how much of it.
+type Options struct {
+	URL      string           // postgres://user:password@host/database?sslmode=...; sslmode is required
+	Now      func() time.Time // nil: the wall clock
+	MaxConns int              // for writes; as many again for reads. 0: 16
+	Role     string           // "": AppRole. Migrations run as the URL's own user
+	App      string           // application_name, "": tuma
+}
+
+// Pool holds two sets of connections: one for transactions that write, one
+// whose sessions are read-only, so that a write outside a transaction is
+// refused by the server itself.
+type Pool struct {
+	write, read *sqlx.DB
+	now         func() time.Time
+	listenDSN   string
+}
+
+// Open connects and pings. It does not look at the schema; see CheckSchema.
+func Open(ctx context.Context, o Options) (*Pool, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 16
+	}
+	if o.Role == "" {
+		o.Role = AppRole
+	}
+	write, err := connect(o, false)
+	if err != nil {
+		return nil, err
+	}
+	read, err := connect(o, true)
+	if err != nil {
+		write.Close()
+		return nil, err
+	}
+	p := &Pool{write: write, read: read, now: o.Now, listenDSN: o.URL}
+	if err := read.PingContext(ctx); err != nil {
+		p.Close()
+		return nil, fmt.Errorf("db: cannot reach the server: %w", err)
+	}
+	return p, nil
+}
+
+func connect(o Options, readOnly bool) (*sqlx.DB, error) {
+	cfg, err := parse(o.URL, o.App)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Runtime["role"] = o.Role
+	cfg.Runtime["statement_timeout"] = millis(statementTimeout)
+	cfg.Runtime["lock_timeout"] = millis(lockTimeout)
+	cfg.Runtime["idle_in_transaction_session_timeout"] = millis(ioTimeout)
+	if readOnly {
+		cfg.Runtime["default_transaction_read_only"] = "on"
+	}
+	c, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("db: %w", err)
+	}
+	c.Dialer(dialer{io: ioTimeout})
+	pool := sqlx.NewDb(sql.OpenDB(c), "postgres")
+	pool.SetMaxOpenConns(o.MaxConns)
+	pool.SetMaxIdleConns(o.MaxConns)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	return pool, nil
+}
+
+// parse reads the URL and adds what every connection of ours wants.
+func parse(url, app string) (pq.Config, error) {
+	if !strings.Contains(url, "sslmode=") {
+		return pq.Config{}, errors.New("db: the database URL must say sslmode=... (disable only on the same machine)")
+	}
+	cfg, err := pq.NewConfig(url)
+	if err != nil {
+		return pq.Config{}, fmt.Errorf("db: database URL: %w", err)
+	}
+	if app == "" {
+		app = "tuma"
+	}
+	cfg.ApplicationName = app
+	cfg.BinaryParameters = true // one round trip for a query with arguments instead of two
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	if cfg.Runtime == nil {
+		cfg.Runtime = map[string]string{}
+	}
+	return cfg, nil
+}
+
+func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
+
+// Close ends every connection.
+func (p *Pool) Close() error { return errors.Join(p.write.Close(), p.read.Close()) }
+
+// Now is the service's clock, to the microsecond that Postgres can keep.
+func (p *Pool) Now() time.Time { return p.now().Round(0).Truncate(time.Microsecond).UTC() }
+
+// Get reads one row on a read-only connection; sql.ErrNoRows when there is none.
+func (p *Pool) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return p.read.GetContext(ctx, dest, query, args...)
+}
+
+// Select reads rows on a read-only connection.
+func (p *Pool) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return p.read.SelectContext(ctx, dest, query, args...)
+}
+
+// Each streams the rows of a long query to fn, on a read-only connection and
+// inside one snapshot with the other queries of the same Snapshot.
+func (s *Snapshot) Each(ctx context.Context, fn func(scan func(dest ...any) error) error, query string, args ...any) error {
+	rows, err := s.tx.QueryxContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Snapshot is one consistent, read-only view of the database, without the
+// limit on a statement's time: for audits and reports.
+type Snapshot struct{ tx *sqlx.Tx }
+
+// Get reads one row of the snapshot.
+func (s *Snapshot) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return s.tx.GetContext(ctx, dest, query, args...)
+}
+
+// Select reads rows of the snapshot.
+func (s *Snapshot) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return s.tx.SelectContext(ctx, dest, query, args...)
+}
+
+// InSnapshot runs fn on one repeatable-read, read-only snapshot.
+func (p *Pool) InSnapshot(ctx context.Context, fn func(s *Snapshot) error) error {
+	tx, err := p.read.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("db: begin: %w", err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0"); err != nil {
+		return fmt.Errorf("db: snapshot: %w", err)
+	}
+	return fn(&Snapshot{tx})
+}
+
+// Tx is one explicit transaction and the one instant at which it happens.
+type Tx struct {
+	tx  *sqlx.Tx
+	Now time.Time
+}
+
+// Get reads one row.
+func (t *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return t.tx.GetContext(ctx, dest, query, args...)
+}
+
+// Select reads rows.
+func (t *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return t.tx.SelectContext(ctx, dest, query, args...)
+}
+
+// Exec runs a statement and says how many rows it touched.
+func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	r, err := t.tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// InTx runs fn in one transaction and commits. When the server reports a
+// deadlock or a serialisation failure nothing has happened, and fn runs again:
+// fn must not keep effects of an earlier run. ErrUnknown is in the chain when
+// the commit's answer was lost.
+func (p *Pool) InTx(ctx context.Context, fn func(tx *Tx) error) error {
+	return p.inTx(ctx, fn)
+}
+
+// InTxLazily is InTx for writes whose loss in a crash is harmless (a counter
+// that falls back to its stricter value): the commit does not wait for the disk.
+func (p *Pool) InTxLazily(ctx context.Context, fn func(tx *Tx) error) error {
+	return p.inTx(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(ctx, "set local synchronous_commit = off"); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+func (p *Pool) inTx(ctx context.Context, fn func(tx *Tx) error) error {
+	for try := 1; ; try++ {
+		err := p.once(ctx, fn)
+		if err == nil || try == txTries || pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected) == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(try*try) * time.Millisecond):
+		}
+	}
+}
+
+func (p *Pool) once(ctx context.Context, fn func(tx *Tx) error) error {
+	tx, err := p.write.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("db: begin: %w", err)
+	}
+	defer tx.Rollback()
+	if err := fn(&Tx{tx: tx, Now: p.Now()}); err != nil {
+		return err
+	}
+	err = tx.Commit()
+	switch {
+	case err == nil:
+		return nil
+	case definite(err):
+		return fmt.Errorf("db: commit refused: %w", err)
+	default:
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+}
+
+// definite tells whether a failed COMMIT certainly did nothing: the server
+// answered with an error of its own that is not the end of the connection.
+func definite(err error) bool {
+	e := pq.As(err)
+	if e == nil {
+		// database/sql rolls back by itself, and says so, when the context
+		// ended before COMMIT was sent.
+		return errors.Is(err, sql.ErrTxDone)
+	}
+	switch e.Code.Class() {
+	case "57", "08", "XX": // operator intervention, connection, internal
+		return false
+	}
+	return true
+}
+
+// Violates tells whether err is a violation of the constraint of that name;
+// names are compared by prefix because a distributed Postgres appends the
+// shard's number.
+func Violates(err error, constraint string) bool {
+	e := pq.As(err, pqerror.UniqueViolation, pqerror.CheckViolation, pqerror.ForeignKeyViolation)
+	return e != nil && strings.HasPrefix(e.Constraint, constraint)
+}
+
+// Array passes a Go slice to a query, for unnest and = any.
+func Array(slice any) any { return pq.Array(slice) }
+
+// dialer gives connections whose every read and write must make progress.
+type dialer struct{ io time.Duration }
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialTimeout(network, address, connectTimeout)
+}
+
+func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &impatient{Conn: c, limit: d.io}, nil
+}
+
+// impatient sets a rolling deadline on each read and write.
+type impatient struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c *impatient) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *impatient) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+var _ io.ReadWriter = (*impatient)(nil)
