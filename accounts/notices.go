@@ -19,7 +19,7 @@ const noticeName = 15
 // Owed is a notice that an entry owes somebody. The entry's code, date, time
 // and the balance of Account after it fill their holes when it is posted.
 type Owed struct {
-	Party   string // payer, payee, till: with the receipt the notice's key
+	Party   string // payer, payee, till: with the entry's number the notice's key
 	To      phone.Number
 	Lang    string
 	Text    string // name in notices/*.txt
@@ -43,7 +43,7 @@ func (s *Service) oweNotices(ctx context.Context, tx *db.Tx, posted []ledger.Acc
 			if err != nil {
 				return fmt.Errorf("accounts: notice %s: %w", o.Text, err)
 			}
-			notices = append(notices, outbox.Notice{Key: p.Receipt.Code + ":" + o.Party, To: o.To, Lang: o.Lang, Body: body, Priority: 1})
+			notices = append(notices, outbox.Notice{Key: fmt.Sprintf("%d:%s", p.Receipt.ID, o.Party), To: o.To, Lang: o.Lang, Body: body, Priority: 1})
 		}
 	}
 	if len(notices) == 0 {

@@ -216,7 +216,7 @@ const (
 	sqlAddTax  = `insert into tax (kind, effective, basis_points) values ($1, $2, $3)`
 	sqlAddTier = `insert into tier (tier, effective, name, per_entry, per_day, max_balance) values ($1, $2, $3, $4, $5, $6)`
 	// Two processes that start at once publish one after the other.
-	sqlPublish = `lock table tariff in share row exclusive mode`
+	sqlPublish = `select pg_advisory_xact_lock(3340001)`
 )
 
 // publish adds what is new in t to the database and reads everything back.

@@ -65,13 +65,17 @@ const (
 	sqlAgentID = `select id from agent where name = $1`
 	sqlNewTill = `
 insert into till (number, agent, name, float, commission, created_at)
-values (nextval('till_number')::text, $1, $2, $3, $4, $5) returning number`
+values (coalesce(nullif($6, ''), nextval('till_number')::text), $1, $2, $3, $4, $5) returning number`
 )
 
 // CreateTill opens a till of an agent, with its float and commission accounts.
-func (s *Service) CreateTill(ctx context.Context, agent, name string) (number string, err error) {
+// wanted is its number, "" for the next free one; ErrExists when it is taken.
+func (s *Service) CreateTill(ctx context.Context, agent, name, wanted string) (number string, err error) {
 	if name, err = checkTitle(name); err != nil {
 		return "", err
+	}
+	if wanted != "" && (len(wanted) != tillDigits || strings.Trim(wanted, "0123456789") != "") {
+		return "", fmt.Errorf("a till's number has %d digits, not %q", tillDigits, wanted)
 	}
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
 		var id int64
@@ -91,8 +95,11 @@ func (s *Service) CreateTill(ctx context.Context, agent, name string) (number st
 		if err != nil {
 			return err
 		}
-		return tx.Get(ctx, &number, sqlNewTill, id, name, int64(float), int64(commission), tx.Now)
+		return tx.Get(ctx, &number, sqlNewTill, id, name, int64(float), int64(commission), tx.Now, wanted)
 	})
+	if db.Violates(err, "till_pkey") {
+		return "", fmt.Errorf("%w: a till with the number %s", ErrExists, wanted)
+	}
 	if err != nil {
 		return "", fmt.Errorf("agents: creating a till: %w", err)
 	}

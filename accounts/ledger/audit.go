@@ -33,9 +33,9 @@ type Proof struct {
 // seal; every balance against its postings; nothing under its floor; the sum
 // over all accounts zero and e-money equal to trust, for every currency.
 // Breaks are listed, never repaired.
-func (b *Book) Audit(ctx context.Context) (Proof, error) {
+func Audit(ctx context.Context, pool *db.Pool) (Proof, error) {
 	p := Proof{Trust: map[string]money.Amount{}, EMoney: map[string]money.Amount{}, Breaks: []Break{}}
-	err := b.pool.InSnapshot(ctx, func(s *db.Snapshot) error {
+	err := pool.InSnapshot(ctx, func(s *db.Snapshot) error {
 		for _, prove := range []func(context.Context, *db.Snapshot) error{p.chains, p.orphans, p.balances, p.bounds, p.sums} {
 			if err := prove(ctx, s); err != nil {
 				return err

@@ -69,7 +69,7 @@ func TestAuditNamesWhatWasChanged(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			p, err := b.Audit(t.Context())
+			p, err := Audit(t.Context(), b.pool)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -69,7 +69,7 @@ func move(ref string, from, to AccountID, a money.Amount) Entry {
 
 func clean(t testing.TB, b *Book) Proof {
 	t.Helper()
-	p, err := b.Audit(t.Context())
+	p, err := Audit(t.Context(), b.pool)
 	if err != nil {
 		t.Fatal(err)
 	}

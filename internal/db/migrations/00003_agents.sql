@@ -8,7 +8,7 @@ create table agent (
     created_at timestamptz not null
 );
 
-create sequence till_number start 100001;
+create sequence till_number start 100101; -- numbers below are given by hand
 create table till (
     number     text        primary key,
     agent      bigint      not null references agent,

@@ -1,0 +1,6 @@
+package main
+
+type benchCommand struct{}
+
+// Run benches.
+func (benchCommand) Run() error { return nil }

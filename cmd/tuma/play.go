@@ -1,0 +1,6 @@
+package main
+
+type playCommand struct{}
+
+// Run plays.
+func (playCommand) Run() error { return nil }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"tuma/ussd"
+)
+
+type serveCommand struct {
+	database
+	country
+	secrets
+	gateways
+	RedisURL       string `env:"TUMA_REDIS_URL" required:"" placeholder:"URL" help:"Redis, redis://user:password@host:port/db"`
+	Listen         string `env:"TUMA_LISTEN" default:"127.0.0.1:8080" help:"Address to answer on; put a TLS proxy before it."`
+	DialsPerMinute int    `env:"TUMA_DIALS_PER_MINUTE" default:"10" help:"Dials of one number in a minute."`
+	LookUpsPerDay  int    `env:"TUMA_LOOKUPS_PER_DAY" default:"20" help:"Names that one customer may look up in a day without paying."`
+	MaxConns       int    `env:"TUMA_MAX_CONNS" default:"16" help:"Database connections for writing, and as many again for reading."`
+	JSONLog        bool   `env:"TUMA_JSON_LOG" help:"Log as JSON lines."`
+}
+
+func logger(json bool) *slog.Logger {
+	if json {
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+// config turns what was said on the command line into a service, and names
+// everything that is wrong with it at once.
+func (c serveCommand) config() (config, error) {
+	country, tariff, err1 := c.country.build()
+	keys, err2 := c.secrets.build()
+	err3 := c.gateways.check()
+	return config{
+		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, keys: keys, gateways: c.gateways,
+		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
+		maxConns: c.MaxConns, log: logger(c.JSONLog),
+	}, errors.Join(err1, err2, err3)
+}
+
+// check refuses ways in that anybody could use, and half a Twilio account.
+func (g gateways) check() error {
+	var errs []error
+	if len(g.USSDAllow) == 0 && g.USSDSecret == "" {
+		errs = append(errs, errors.New("the USSD callback needs TUMA_USSD_ALLOW or TUMA_USSD_SECRET: anybody could call it"))
+	}
+	if g.USSDSecret != "" && len(g.USSDSecret) < 24 {
+		errs = append(errs, errors.New("TUMA_USSD_SECRET is weak: it needs 24 characters or more"))
+	}
+	if g.SMS == "twilio" && (g.TwilioSID == "" || g.TwilioToken == "" || g.TwilioFrom == "") {
+		errs = append(errs, errors.New("twilio needs TUMA_TWILIO_SID, TUMA_TWILIO_TOKEN and TUMA_TWILIO_FROM"))
+	}
+	if g.AirtimeURL != "" && g.AirtimeKey == "" {
+		errs = append(errs, errors.New("TUMA_AIRTIME_URL needs TUMA_AIRTIME_TOKEN"))
+	}
+	return errors.Join(errs...)
+}
+
+// Run serves until it is told to stop.
+func (c *serveCommand) Run(ctx context.Context) error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	s, err := cfg.start(ctx)
+	if err != nil {
+		l.Close()
+		return err
+	}
+	fmt.Printf("ready http://%s\n", l.Addr())
+	return errors.Join(serveUntil(ctx, l, s.handler, cfg.log, nil), s.close())
+}

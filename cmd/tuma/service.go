@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tuma/accounts"
+	"tuma/agents"
+	"tuma/internal/db"
+	"tuma/sms"
+	"tuma/ussd"
+)
+
+// config is a service about to be composed; dev, serve and the tests each fill it.
+type config struct {
+	databaseURL string
+	redisURL    string
+	country     accounts.Country
+	tariff      accounts.Tariff
+	keys        keys
+	gateways    gateways
+	limits      ussd.LimitOptions
+	now         func() time.Time // nil: the wall clock
+	posters     int
+	maxConns    int
+	log         *slog.Logger
+}
+
+// service is everything that runs, wired.
+type service struct {
+	pool     *db.Pool
+	redis    *redis.Client
+	accounts *accounts.Service
+	agents   *agents.Service
+	machine  *ussd.Machine
+	relay    *sms.Relay
+	handler  http.Handler
+	airtime  accounts.AirtimeOperator
+	log      *slog.Logger
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// books is the part of a service that needs no way in: the operator's verbs use it.
+func (c config) books(ctx context.Context) (*service, error) {
+	pool, err := db.Open(ctx, db.Options{URL: c.databaseURL, Now: c.now, MaxConns: c.maxConns})
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.CheckSchema(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	a, err := accounts.New(ctx, accounts.Config{
+		Pool: pool, Country: c.country, Keys: c.keys.pin, ReceiptKey: c.keys.receipt, Tariff: c.tariff, Rand: rand.Reader, Log: c.log, Posters: c.posters,
+	})
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return &service{pool: pool, accounts: a, agents: agents.New(pool, a, rand.Reader), log: c.log}, nil
+}
+
+// start composes the whole service. Its background work runs until close.
+func (c config) start(ctx context.Context) (s *service, err error) {
+	if s, err = c.books(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	options, err := ussd.RedisOptions(c.redisURL)
+	if err != nil {
+		return nil, err
+	}
+	s.redis = redis.NewClient(options)
+	if err := s.redis.Ping(ctx).Err(); err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	if err := c.ways(s); err != nil {
+		return nil, err
+	}
+	return s, s.background()
+}
+
+// ways wires what leads in and out.
+func (c config) ways(s *service) error {
+	words, err := ussd.Words()
+	if err != nil {
+		return err
+	}
+	limits, err := ussd.NewLimits(s.redis, c.limits, c.log)
+	if err != nil {
+		return err
+	}
+	s.machine, err = ussd.New(ussd.Config{
+		Accounts: s.accounts, Agents: s.agents, Redis: s.redis, Limits: limits, Menu: ussd.Tree(), Words: words,
+		Key: c.keys.session, Rand: rand.Reader, Now: s.pool.Now, Log: c.log,
+	})
+	if err != nil {
+		return err
+	}
+	gateway, err := c.smsGateway()
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	s.relay, err = sms.NewRelay(sms.RelayOptions{Pool: s.pool, Gateway: gateway, Name: fmt.Sprintf("%s:%d", host, os.Getpid()), Rand: rand.Reader, Log: c.log})
+	if err != nil {
+		return err
+	}
+	s.airtime = accounts.AirtimeOperator{URL: c.gateways.AirtimeURL, Token: c.gateways.AirtimeKey, Client: &http.Client{Timeout: 15 * time.Second}}
+	s.handler, err = c.routes(s)
+	return err
+}
+
+func (c config) smsGateway() (sms.Gateway, error) {
+	g := c.gateways
+	if g.SMS != "twilio" {
+		return sms.NewLog(c.log), nil
+	}
+	o := sms.TwilioOptions{AccountSID: g.TwilioSID, Password: g.TwilioToken, From: g.TwilioFrom, BaseURL: g.TwilioURL}
+	if strings.HasPrefix(g.TwilioFrom, "MG") {
+		o.From, o.MessagingService = "", g.TwilioFrom
+	}
+	return sms.NewTwilio(o)
+}
+
+// background starts the relay and the airtime orders.
+func (s *service) background() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.running.Go(func() {
+		if err := s.relay.Run(ctx); err != nil {
+			s.log.Error("the relay stopped", "error", err)
+		}
+	})
+	if s.airtime.URL != "" {
+		s.running.Go(func() {
+			if err := s.accounts.RunTopUps(ctx, s.airtime); err != nil {
+				s.log.Error("airtime orders stopped", "error", err)
+			}
+		})
+	}
+	return nil
+}
+
+// close ends what start began, in the order in which things need each other.
+func (s *service) close() error {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
+	s.accounts.Close()
+	var errs []error
+	if s.redis != nil {
+		errs = append(errs, s.redis.Close())
+	}
+	return errors.Join(append(errs, s.pool.Close())...)
+}
+
+// server bounds what a stranger's connection may cost.
+func server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// serveUntil answers on l until ctx ends, then lets what is under way finish.
+func serveUntil(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, ending func()) error {
+	srv := server(h, log)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	if ending != nil {
+		ending()
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	return srv.Shutdown(bounded)
+}

@@ -1,0 +1,43 @@
+package simulator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxInboxAnswer bounds what FetchInbox reads: a full inbox of the longest messages fits.
+const maxInboxAnswer = 8 << 20
+
+// FetchInbox asks the simulator at base (http://127.0.0.1:8080) what the phone has received, oldest first.
+func FetchInbox(ctx context.Context, client *http.Client, base, number string) ([]SMS, error) {
+	number, err := msisdn(number)
+	if err != nil {
+		return nil, fmt.Errorf("simulator: inbox: %w", err)
+	}
+	address := strings.TrimRight(base, "/") + "/simulator/phones/" + url.PathEscape(number) + "/sms"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("simulator: inbox: %w", err)
+	}
+	if client == nil {
+		client = &http.Client{}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("simulator: inbox: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("simulator: inbox: %s answered %s", address, resp.Status)
+	}
+	var inbox []SMS
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxInboxAnswer)).Decode(&inbox); err != nil {
+		return nil, fmt.Errorf("simulator: inbox: %w", err)
+	}
+	return inbox, nil
+}

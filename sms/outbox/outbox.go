@@ -1,0 +1,117 @@
+// Package outbox is the table of notices: the SMS that we owe somebody. What
+// owes a notice writes it in its own commit (Write), so neither can be without
+// the other; a relay leases the due ones, sends them and says what became of
+// each (Lease, Done, Retry, Fail).
+//
+// It knows no gateway and no wording, and it never decides whether to try
+// again: that is the relay's.
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tuma/internal/db"
+	"tuma/internal/phone"
+)
+
+// Channel is the NOTIFY channel on which a commit with new notices wakes the
+// relay.
+const Channel = "notice"
+
+// Priorities: the more urgent notice overtakes the others.
+const (
+	Code    = 0 // somebody waits for it with the phone in hand
+	Receipt = 1 // money moved
+	Rest    = 2
+)
+
+// Limits on what Write takes, in bytes and characters. 1,600 characters is
+// the most that gateways accept in one message.
+const (
+	maxKey  = 120
+	maxBody = 1600
+)
+
+// Notice is one SMS that we owe somebody.
+type Notice struct {
+	Key        string       // unique: what owes it, "<receipt>:payer"
+	To         phone.Number //
+	Lang, Body string       // the body as the phone will show it
+	Priority   int          // Code, Receipt or Rest
+	Expires    time.Time    // not sent from then on; zero: never
+}
+
+// check finds what the database would refuse, before it does: a refusal there
+// would abort the transaction that moves the money. The error names the key,
+// never the body.
+func (n Notice) check() error {
+	switch {
+	case n.Key == "" || len(n.Key) > maxKey || !storable(n.Key):
+		return fmt.Errorf("outbox: notice %.120q: bad key", n.Key)
+	case n.To == "":
+		return fmt.Errorf("outbox: notice %q: no recipient", n.Key)
+	case n.Body == "" || !storable(n.Body) || utf8.RuneCountInString(n.Body) > maxBody:
+		return fmt.Errorf("outbox: notice %q: body is empty, too long or not text", n.Key)
+	case !storable(n.Lang):
+		return fmt.Errorf("outbox: notice %q: bad language", n.Key)
+	case n.Priority < Code || n.Priority > Rest:
+		return fmt.Errorf("outbox: notice %q: no priority %d", n.Key, n.Priority)
+	}
+	return nil
+}
+
+// storable tells whether Postgres takes s as text.
+func storable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+}
+
+// One round trip for any number of notices: new ones are added in the order of
+// the list, and the relay is woken once, when the transaction commits, unless
+// every key was there already.
+const sqlWrite = `
+with written as (
+    insert into notice (key, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
+    select key, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
+    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[])
+         with ordinality as n (key, to_msisdn, lang, body, priority, expires, place)
+    order by place
+    on conflict (key) do nothing
+    returning 1
+)
+select pg_notify($8, '') from (select from written limit 1) as any_written`
+
+// Write adds notices to what we owe, inside the transaction that owes them. A
+// notice whose Key is there already, or twice in the list, is left as it was
+// first. An error means a notice that no caller should have made, or a lost
+// database; nothing is written then.
+func Write(ctx context.Context, tx *db.Tx, notices []Notice) error {
+	if len(notices) == 0 {
+		return nil
+	}
+	keys, tos, langs := make([]string, len(notices)), make([]string, len(notices)), make([]string, len(notices))
+	bodies, expiries, priorities := make([]string, len(notices)), make([]string, len(notices)), make([]int64, len(notices))
+	for i, n := range notices {
+		if err := n.check(); err != nil {
+			return err
+		}
+		keys[i], tos[i], langs[i], bodies[i], priorities[i] = n.Key, string(n.To), n.Lang, n.Body, int64(n.Priority)
+		if !n.Expires.IsZero() {
+			expiries[i] = n.Expires.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	_, err := tx.Exec(ctx, sqlWrite, tx.Now, db.Array(keys), db.Array(tos), db.Array(langs), db.Array(bodies),
+		db.Array(priorities), db.Array(expiries), Channel)
+	if err != nil {
+		return fmt.Errorf("outbox: write: %w", err)
+	}
+	return nil
+}
+
+// ErrLost says that a lease ran out and somebody else holds the notice now:
+// what was to be noted about it is not.
+var ErrLost = errors.New("outbox: the lease was lost")

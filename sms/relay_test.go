@@ -1,0 +1,463 @@
+package sms
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tuma/internal/db"
+	"tuma/internal/db/dbtest"
+	"tuma/internal/phone"
+	"tuma/sms/outbox"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// journal is a log that may be read while it is written.
+type journal struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.all.Write(b)
+}
+
+func (j *journal) lines() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Collect(strings.Lines(j.all.String()))
+}
+
+// running is a relay at work.
+type running struct {
+	*Relay
+	log  *journal
+	stop func() // and wait
+}
+
+func start(t *testing.T, pool *db.Pool, g Gateway, change ...func(o *RelayOptions)) *running {
+	t.Helper()
+	log := &journal{}
+	o := RelayOptions{
+		Pool: pool, Gateway: g, Name: "relay", Rand: rand.Reader, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Poll: 10 * time.Millisecond, FirstWait: 10 * time.Millisecond, LongestWait: 50 * time.Millisecond,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	r, err := NewRelay(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("relay: %v", err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Error("the relay does not stop")
+		}
+	})
+	t.Cleanup(stop)
+	return &running{Relay: r, log: log, stop: stop}
+}
+
+func owe(t *testing.T, pool *db.Pool, notices ...outbox.Notice) {
+	t.Helper()
+	for i := range notices {
+		if notices[i].Priority == 0 {
+			notices[i].Priority = outbox.Receipt
+		}
+	}
+	if err := pool.InTx(t.Context(), func(tx *db.Tx) error { return outbox.Write(t.Context(), tx, notices) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// became waits until the phone's notice has that status.
+func became(t *testing.T, pool *db.Pool, to phone.Number, key, status string) outbox.Record {
+	t.Helper()
+	var found outbox.Record
+	eventually(t, key+" becomes "+status, func() bool {
+		records, err := outbox.For(t.Context(), pool, to, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(records, func(r outbox.Record) bool { return r.Key == key })
+		if i < 0 {
+			t.Fatalf("no notice %s", key)
+		}
+		found = records[i]
+		return found.Status == status
+	})
+	return found
+}
+
+func failing(statuses ...int) func(http.ResponseWriter, *http.Request, int) bool {
+	return func(w http.ResponseWriter, _ *http.Request, nth int) bool {
+		if nth > len(statuses) {
+			return false
+		}
+		code := 20000 + statuses[nth-1]
+		if statuses[nth-1] == 400 {
+			code = 21610
+		}
+		refuse(w, statuses[nth-1], code)
+		return true
+	}
+}
+
+func TestRelaySendsOnce(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t, nil)
+	n := newNetwork(t, nil)
+	r := start(t, pool, n.twilio(t))
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "Confirmed."})
+	record := became(t, pool, asha, "a", "sent")
+	if record.Gateway != "twilio" || record.ProviderID != "SM00000000000000000000000000000001" || record.Attempts != 1 || record.Error != "" || record.Sent.IsZero() {
+		t.Errorf("record: %+v", record)
+	}
+	// Its key again, and polls that find nothing, send nothing.
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "Confirmed."}, outbox.Notice{Key: "b", To: baraka, Body: "Other."})
+	became(t, pool, baraka, "b", "sent")
+	r.stop()
+	if diff := cmp.Diff([]string{"Confirmed.", "Other."}, n.bodies("")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(Stats{Sent: 2}, r.Stats()); diff != "" {
+		t.Error(diff)
+	}
+	if len(r.log.lines()) != 0 {
+		t.Errorf("log: %q", r.log.lines())
+	}
+}
+
+// The wake-up alone suffices, also for the notices that wait behind each other
+// (and so does the poll alone: the tests with a clock would not end without it).
+func TestRelayIsWoken(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t, nil)
+	n := newNetwork(t, nil)
+	start(t, pool, n.twilio(t), func(o *RelayOptions) { o.Poll = time.Hour })
+	i := 0
+	eventually(t, "a notice goes out without a poll", func() bool { // LISTEN starts in the background
+		i++
+		owe(t, pool, outbox.Notice{Key: fmt.Sprint(i), To: asha, Body: "x"})
+		return len(n.bodies("")) > 0
+	})
+	var queue []outbox.Notice
+	var want []string
+	for i := range 20 {
+		want = append(want, fmt.Sprint("baraka", i))
+		queue = append(queue, outbox.Notice{Key: want[i], To: baraka, Body: want[i]})
+	}
+	owe(t, pool, queue...)
+	eventually(t, "a whole queue goes out without a poll", func() bool { return len(n.bodies(baraka)) == len(want) })
+	if diff := cmp.Diff(want, n.bodies(baraka)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRelayTriesAgain(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t, nil)
+	n := newNetwork(t, failing(500, 429, 401))
+	r := start(t, pool, n.twilio(t))
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "SECRET BODY"})
+	if record := became(t, pool, asha, "a", "sent"); record.Attempts != 4 {
+		t.Errorf("record: %+v", record)
+	}
+	r.stop()
+	if diff := cmp.Diff(Stats{Sent: 1, Retried: 3}, r.Stats()); diff != "" {
+		t.Error(diff)
+	}
+	lines := r.log.lines()
+	if len(lines) != 3 {
+		t.Errorf("log has %d lines, want one a failure: %q", len(lines), lines)
+	}
+	for _, line := range lines {
+		if !strings.Contains(line, "key=a") || !strings.Contains(line, "to=+2547****0001") || !strings.Contains(line, "next_try_in=") {
+			t.Errorf("log: %q", line)
+		}
+		for _, secret := range []string{"SECRET", string(asha), account, token} {
+			if strings.Contains(line, secret) {
+				t.Errorf("%q is in the log: %q", secret, line)
+			}
+		}
+	}
+}
+
+func TestRelayGivesUp(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t, nil)
+	n := newNetwork(t, func(w http.ResponseWriter, r *http.Request, nth int) bool {
+		switch r.PostForm.Get("Body") {
+		case "opted out":
+			return failing(400)(w, r, 1)
+		case "always broken":
+			return failing(500)(w, r, 1)
+		case "never answered":
+			<-r.Context().Done()
+			return true
+		}
+		return false
+	})
+	r := start(t, pool, n.twilio(t, func(o *TwilioOptions) { o.Timeout = 100 * time.Millisecond }),
+		func(o *RelayOptions) { o.MaxAttempts, o.MaxDoubts = 4, 2 })
+	owe(t, pool,
+		outbox.Notice{Key: "1", To: "+254712000001", Body: "opted out"},
+		outbox.Notice{Key: "2", To: "+254712000002", Body: "always broken"},
+		outbox.Notice{Key: "3", To: "+254712000003", Body: "never answered"},
+		outbox.Notice{Key: "4", To: "+254712000003", Body: "the next one"})
+	for _, want := range []struct {
+		to       phone.Number
+		key      string
+		attempts int
+		error    string
+	}{
+		{"+254712000001", "1", 1, "sms: twilio: 21610: HTTP status 400"},
+		{"+254712000002", "2", 4, "sms: twilio: 20500: HTTP status 500"},
+		{"+254712000003", "3", 2, "sms: twilio: outcome unknown: context deadline exceeded"},
+	} {
+		if got := became(t, pool, want.to, want.key, "failed"); got.Attempts != want.attempts || got.Error != want.error || got.Gateway != "twilio" {
+			t.Errorf("%s: %+v, want %+v", want.key, got, want)
+		}
+	}
+	became(t, pool, "+254712000003", "4", "sent") // one that was given up holds nobody back
+	r.stop()
+	if diff := cmp.Diff(Stats{Sent: 1, Retried: 3 + 1, Failed: 3, Doubtful: 2}, r.Stats()); diff != "" {
+		t.Error(diff)
+	}
+	if n.asked() != 1+4+2+1 {
+		t.Errorf("%d requests", n.asked())
+	}
+}
+
+// standing is a clock that moves only when told to.
+type standing struct{ micros atomic.Int64 }
+
+func stand() *standing {
+	c := &standing{}
+	c.micros.Store(time.Date(2026, 11, 22, 9, 15, 0, 0, time.UTC).UnixMicro())
+	return c
+}
+func (c *standing) now() time.Time          { return time.UnixMicro(c.micros.Load()).UTC() }
+func (c *standing) advance(d time.Duration) { c.micros.Add(d.Microseconds()) }
+
+func TestRelayWaitsAsLongAsTheGatewayAsks(t *testing.T) {
+	t.Parallel()
+	c := stand()
+	pool := dbtest.New(t, c.now)
+	n := newNetwork(t, func(w http.ResponseWriter, r *http.Request, nth int) bool {
+		w.Header().Set("Retry-After", "120")
+		return failing(429)(w, r, nth)
+	})
+	start(t, pool, n.twilio(t))
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "x"})
+	eventually(t, "a failed try is noted", func() bool {
+		records, _ := outbox.For(t.Context(), pool, asha, 1)
+		return len(records) == 1 && records[0].Error != ""
+	})
+	if record := became(t, pool, asha, "a", "queued"); !record.NextAttempt.Equal(c.now().Add(2 * time.Minute)) {
+		t.Errorf("next attempt %v, now %v", record.NextAttempt, c.now())
+	}
+	c.advance(2 * time.Minute)
+	became(t, pool, asha, "a", "sent")
+}
+
+func TestRelayLeavesTheExpired(t *testing.T) {
+	t.Parallel()
+	c := stand()
+	pool := dbtest.New(t, c.now)
+	n := newNetwork(t, nil)
+	owe(t, pool,
+		outbox.Notice{Key: "late", To: asha, Body: "late", Expires: c.now().Add(time.Minute)},
+		outbox.Notice{Key: "in time", To: asha, Body: "in time", Expires: c.now().Add(time.Hour)})
+	c.advance(time.Minute)
+	r := start(t, pool, n.twilio(t))
+	became(t, pool, asha, "in time", "sent")
+	became(t, pool, asha, "late", "expired")
+	r.stop()
+	if diff := cmp.Diff([]string{"in time"}, n.bodies("")); diff != "" {
+		t.Error(diff)
+	}
+	if got := n.taken[0].Get("ValidityPeriod"); got != "3540" {
+		t.Errorf("validity %q, want the 59 minutes left", got)
+	}
+	if diff := cmp.Diff(Stats{Sent: 1, Expired: 1}, r.Stats()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A relay that is killed between leasing and noting leaves a lease that runs
+// out; then another sends.
+func TestAfterAKillItIsSentAgain(t *testing.T) {
+	t.Parallel()
+	c := stand()
+	pool := dbtest.New(t, c.now)
+	n := newNetwork(t, nil)
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "a"}, outbox.Notice{Key: "b", To: asha, Body: "b"})
+	killed, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed")
+	if err != nil || len(killed) != 1 {
+		t.Fatal(killed, err)
+	}
+	if _, err := n.twilio(t).Send(t.Context(), Message{To: killed[0].To, Body: killed[0].Body}); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, pool, n.twilio(t))
+	owe(t, pool, outbox.Notice{Key: "c", To: baraka, Body: "c"})
+	became(t, pool, baraka, "c", "sent")
+	if diff := cmp.Diff([]string{"a", "c"}, n.bodies("")); diff != "" {
+		t.Errorf("before the lease ran out: %s", diff)
+	}
+	c.advance(time.Minute)
+	became(t, pool, asha, "b", "sent")
+	r.stop()
+	if diff := cmp.Diff([]string{"a", "a", "b"}, n.bodies(asha)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What comes back from the dead too often is not sent for ever.
+func TestWhatKillsRelaysIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]func(o *RelayOptions){
+		"doubts":   func(o *RelayOptions) { o.MaxAttempts, o.MaxDoubts = 99, 3 },
+		"attempts": func(o *RelayOptions) { o.MaxAttempts, o.MaxDoubts = 3, 99 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := stand()
+			pool := dbtest.New(t, c.now)
+			n := newNetwork(t, nil)
+			owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "a"})
+			for range 3 {
+				if due, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed"); err != nil || len(due) != 1 {
+					t.Fatal(due, err)
+				}
+				c.advance(time.Minute)
+			}
+			start(t, pool, n.twilio(t), limit)
+			became(t, pool, asha, "a", "failed")
+			if n.asked() != 0 {
+				t.Errorf("%d requests", n.asked())
+			}
+		})
+	}
+}
+
+func TestStopFinishesWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t, nil)
+	reached, answer := make(chan struct{}), make(chan struct{})
+	n := newNetwork(t, func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.PostForm.Get("Body") == "first" {
+			close(reached)
+			<-answer
+		}
+		return false
+	})
+	r := start(t, pool, n.twilio(t), func(o *RelayOptions) { o.Workers = 1 })
+	owe(t, pool, outbox.Notice{Key: "1", To: asha, Body: "first"}, outbox.Notice{Key: "2", To: baraka, Body: "second"})
+	<-reached
+	stopped := make(chan struct{})
+	go func() {
+		r.stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+		t.Error("stopped before the answer came")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(answer)
+	<-stopped
+	if record := became(t, pool, asha, "1", "sent"); record.Attempts != 1 {
+		t.Errorf("first: %+v", record)
+	}
+	if record := became(t, pool, baraka, "2", "queued"); record.Attempts != 0 {
+		t.Errorf("second: %+v", record)
+	}
+}
+
+// Two relays, a network that fails now and then, two thousand notices for a
+// hundred phones: each arrives once and every phone gets its own in order.
+func TestTwoRelaysDrainTheOutbox(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t, nil)
+	n := newNetwork(t, func(w http.ResponseWriter, r *http.Request, nth int) bool {
+		i, err := strconv.Atoi(r.PostForm.Get("Body"))
+		return err == nil && i%50 == 7 && failing(503)(w, r, nth)
+	})
+	const phones, each = 100, 20
+	var notices []outbox.Notice
+	want := map[phone.Number][]string{}
+	for i := range phones * each {
+		to := phone.Number(fmt.Sprintf("+254712%06d", i%phones))
+		body := fmt.Sprintf("%04d", i)
+		notices = append(notices, outbox.Notice{Key: body, To: to, Body: body})
+		want[to] = append(want[to], body)
+	}
+	began := time.Now()
+	owe(t, pool, notices...)
+	one := start(t, pool, n.twilio(t), func(o *RelayOptions) { o.Name = "one" })
+	two := start(t, pool, n.twilio(t), func(o *RelayOptions) { o.Name = "two" })
+	eventually(t, "all are sent", func() bool { return one.Stats().Sent+two.Stats().Sent >= phones*each })
+	t.Logf("%d notices in %v", phones*each, time.Since(began))
+	one.stop()
+	two.stop()
+	got := map[phone.Number][]string{}
+	for to := range want {
+		got[to] = n.bodies(to)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if a, b := one.Stats(), two.Stats(); a.Sent == 0 || b.Sent == 0 || a.Retried+b.Retried != 40 || a.Lost+b.Lost+a.Failed+b.Failed+a.DBErrors+b.DBErrors != 0 {
+		t.Errorf("one: %+v\ntwo: %+v", a, b)
+	}
+}
+
+func TestNewRelayRefuses(t *testing.T) {
+	t.Parallel()
+	good := RelayOptions{Pool: new(db.Pool), Gateway: NewLog(slog.Default()), Name: "r", Rand: rand.Reader, Log: slog.Default()}
+	if _, err := NewRelay(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(o *RelayOptions){
+		"pool":     func(o *RelayOptions) { o.Pool = nil },
+		"gateway":  func(o *RelayOptions) { o.Gateway = nil },
+		"name":     func(o *RelayOptions) { o.Name = "" },
+		"rand":     func(o *RelayOptions) { o.Rand = nil },
+		"log":      func(o *RelayOptions) { o.Log = nil },
+		"workers":  func(o *RelayOptions) { o.Workers = -1 },
+		"lease":    func(o *RelayOptions) { o.Lease = -1 },
+		"attempts": func(o *RelayOptions) { o.MaxAttempts = -1 },
+	} {
+		bad := good
+		spoil(&bad)
+		if _, err := NewRelay(bad); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package ussd_test
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"tuma/internal/money"
+	"tuma/internal/phone"
+	"tuma/ussd"
+	"tuma/ussd/dialogues"
+)
+
+var update = flag.Bool("update", false, "rewrite dialogues and docs/menu.md with what is true now")
+
+func TestDialogues(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("dialogues/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dialogues: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			script, err := dialogues.Parse(file, string(raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t)
+			played, err := dialogues.Play(t.Context(), script, w.stage(), dialogues.Options{ServiceCode: "*334#"})
+			if err != nil {
+				t.Fatalf("%v\nlog:\n%s", err, w.log)
+			}
+			w.wantNoPIN()
+			if *update {
+				if err := os.WriteFile(file, []byte(played.Text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if played.Diff != "" {
+				t.Errorf("- the file, + the service:\n%s", played.Diff)
+			}
+			if t.Failed() {
+				t.Logf("log:\n%s", w.log)
+			}
+		})
+	}
+}
+
+// stage is this world as a dialogue's stage.
+func (w *world) stage() *dialogues.Local {
+	return &dialogues.Local{
+		Handler: w.handler, Peer: "192.0.2.1:1234", Sleep: w.clock.wait,
+		People: func(_ context.Context, cast []dialogues.Person) error { w.people(cast); return nil },
+		Money: func(_ context.Context, p dialogues.Person, amount string) error {
+			a := w.amount(amount)
+			if p.Role == dialogues.Operator {
+				w.floatTo(p, a)
+			} else if d := a - w.balance(p.Number); d != 0 {
+				w.give(p.Number, d)
+			}
+			return nil
+		},
+		Inbox: func(ctx context.Context, p dialogues.Person) (bodies []string, err error) {
+			err = w.pool.Select(ctx, &bodies, `select body from notice where to_msisdn = $1 order by id`, p.Number)
+			return bodies, err
+		},
+		Ledger: w.books,
+	}
+}
+
+func (w *world) amount(s string) money.Amount {
+	w.t.Helper()
+	if s == "0.00" {
+		return 0
+	}
+	a, err := kenya(w.t).Currency.Parse(s)
+	w.must(err)
+	return a
+}
+
+func (w *world) floatTo(p dialogues.Person, want money.Amount) {
+	w.t.Helper()
+	o, err := w.agents.ByPhone(w.t.Context(), phone.Number(p.Number))
+	w.must(err)
+	has, err := w.agents.Float(w.t.Context(), o)
+	w.must(err)
+	if want > has.Float {
+		w.float(p.Till, want-has.Float)
+	}
+}
+
+// books are the balances of the cast and of the house. The depot's float, which
+// only stands in for the world outside, is counted as trust.
+func (w *world) books(ctx context.Context, cast []dialogues.Person) ([]dialogues.Balance, error) {
+	var list []dialogues.Balance
+	add := func(name string, a money.Amount) {
+		list = append(list, dialogues.Balance{Account: name, Amount: kenya(w.t).Currency.Plain(a)})
+	}
+	for _, p := range cast {
+		switch p.Role {
+		case dialogues.Operator:
+			o, err := w.agents.ByPhone(ctx, phone.Number(p.Number))
+			if err != nil {
+				return nil, err
+			}
+			has, err := w.agents.Float(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			if has.Float != 0 || has.Commission != 0 {
+				add("float "+p.Handle, has.Float)
+				add("commission "+p.Handle, has.Commission)
+			}
+		case dialogues.Customer:
+			if b := w.balance(p.Number); b != 0 {
+				add("wallet "+p.Handle, b)
+			}
+		}
+	}
+	var house []struct {
+		Kind    string       `db:"kind"`
+		Balance money.Amount `db:"balance"`
+	}
+	err := w.pool.Select(ctx, &house, `select h.kind, a.balance from house_account h join account a on a.id = h.account order by h.kind`)
+	if err != nil {
+		return nil, err
+	}
+	depot, err := w.agents.Float(ctx, w.depot)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range house {
+		switch h.Kind {
+		case "trust":
+			h.Balance += depot.Float
+		case "commission_expense":
+			h.Balance += depot.Commission
+		}
+		if h.Balance != 0 {
+			add(h.Kind, h.Balance)
+		}
+	}
+	return list, nil
+}
+
+func TestMenuDocument(t *testing.T) {
+	words, err := ussd.Words()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "../docs/menu.md"
+	want := ussd.Tree().Document(words)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the menu is: run go test ./ussd -run TestMenuDocument -update", file)
+	}
+}
+
+var _ = time.Second

@@ -1,0 +1,314 @@
+package ussd
+
+import (
+	"context"
+	"embed"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tuma/accounts"
+	"tuma/agents"
+	"tuma/internal/phone"
+	"tuma/internal/text"
+)
+
+//go:embed screens/*.txt
+var screenFiles embed.FS
+
+// Words reads the texts of the screens, in every language there is.
+func Words() (*text.Catalogue, error) { return text.ParseCatalogue(screenFiles, "screens") }
+
+// Limits on answering one request.
+const (
+	// stepBudget bounds a whole step. The most impatient gateways wait 10 s for
+	// an answer (5 s where they say nothing else is promised); a payment that is
+	// not decided by then is reported by SMS.
+	stepBudget = 8 * time.Second
+	// saveBudget is kept for storing the session when the step used up its own.
+	saveBudget = 2 * redisTimeout
+	// keyLength of the key that hashes requests' texts, in bytes, at least.
+	keyLength = 16
+)
+
+// Request is one request of a gateway, as its dialect decoded it.
+type Request struct {
+	Gateway     string       // "at"
+	Session     string       // the gateway's name for the session
+	From        phone.Number // who dials
+	ServiceCode string       // "*334#"
+	// Text is all that was keyed in during the session, joined with '*' (the
+	// rest of a dial string first), or, when Sequence is set, the latest input
+	// alone. It may contain a PIN: it is neither logged nor stored.
+	Text     string
+	Sequence int // 1, 2, 3, ... where the gateway numbers its requests; else 0
+}
+
+func (r Request) id() string { return r.Gateway + ":" + r.Session }
+
+// Reply is what the phone shows, and whether that is the end of the session.
+type Reply struct {
+	End  bool   `json:"end,omitempty"`
+	Text string `json:"text"`
+}
+
+// Config is what a machine is made of. Every field is required.
+type Config struct {
+	Accounts *accounts.Service
+	Agents   *agents.Service
+	Redis    *redis.Client // opened with RedisOptions
+	Limits   *Limits
+	Menu     Menu
+	Words    *text.Catalogue
+	Key      []byte           // secret: hashes what must not be stored
+	Rand     io.Reader        // read once
+	Now      func() time.Time // for the log's durations
+	Log      *slog.Logger
+}
+
+// Machine answers requests. It keeps nothing between two of them but what is
+// in Redis, so any number of processes may share the work.
+type Machine struct {
+	accounts *accounts.Service
+	agents   *agents.Service
+	sessions *sessions
+	limits   *Limits
+	menu     Menu
+	words    *text.Catalogue
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// New checks the configuration and that every screen has words in every
+// language of the country.
+func New(c Config) (*Machine, error) {
+	switch {
+	case c.Accounts == nil || c.Agents == nil || c.Redis == nil || c.Limits == nil || c.Words == nil || c.Rand == nil || c.Now == nil || c.Log == nil:
+		return nil, errors.New("ussd: the configuration is incomplete")
+	case len(c.Key) < keyLength:
+		return nil, fmt.Errorf("ussd: the key must have at least %d bytes", keyLength)
+	}
+	if o := c.Redis.Options(); o.MaxRetries > 0 || !o.ContextTimeoutEnabled {
+		return nil, errors.New("ussd: open Redis with RedisOptions: a command must not be tried twice or outlive its request")
+	}
+	for _, lang := range c.Accounts.Country().Languages {
+		if !slices.Contains(c.Words.Languages(), lang) {
+			return nil, fmt.Errorf("ussd: no screens in language %q", lang)
+		}
+	}
+	if len(c.Accounts.Country().Languages) == 0 {
+		return nil, errors.New("ussd: the country has no language")
+	}
+	if problems := c.Menu.Check(c.Words); len(problems) > 0 {
+		return nil, fmt.Errorf("ussd: the menu is broken: %s", strings.Join(problems, "; "))
+	}
+	nonce := make([]byte, 10)
+	if _, err := io.ReadFull(c.Rand, nonce); err != nil {
+		return nil, fmt.Errorf("ussd: %w", err)
+	}
+	return &Machine{
+		accounts: c.Accounts, agents: c.Agents, limits: c.Limits, menu: c.Menu, words: c.Words, now: c.Now, log: c.Log,
+		sessions: &sessions{redis: c.Redis, key: slices.Clone(c.Key), nonce: base32.StdEncoding.EncodeToString(nonce)},
+	}, nil
+}
+
+// Answer answers one request. It always has an answer: what goes wrong on our
+// side is one sentence for the customer and the chain of errors in the log.
+// The step is carried through even when ctx ends meanwhile, because a gateway
+// that hangs up takes no key press back; stepBudget bounds it.
+func (m *Machine) Answer(ctx context.Context, r Request) (reply Reply) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepBudget)
+	defer cancel()
+	t := trace{start: m.now()}
+	defer func() {
+		if p := recover(); p != nil {
+			// The panic's value is not logged: it may quote an input.
+			m.log.ErrorContext(ctx, "ussd: panic", "gateway", r.Gateway, "session", r.Session, "from", r.From.Masked(), "stack", string(debug.Stack()))
+			t.note = "panic"
+			if reply = m.sorry(""); t.ref != "" {
+				reply = m.last("", "pending") // a payment had begun
+			}
+		}
+		m.logStep(ctx, r, t, reply)
+	}()
+	return m.answer(ctx, r, &t)
+}
+
+// trace collects what the log says about a step.
+type trace struct {
+	start         time.Time
+	before, after string
+	note          string // what was special: replay, stray, ...
+	ref, receipt  string
+	err           error
+}
+
+func (m *Machine) logStep(ctx context.Context, r Request, t trace, reply Reply) {
+	kind := "CON"
+	if reply.End {
+		kind = "END"
+	}
+	attrs := []slog.Attr{
+		slog.String("gateway", r.Gateway), slog.String("session", r.Session), slog.String("from", r.From.Masked()),
+		slog.String("before", t.before), slog.String("after", t.after), slog.String("reply", kind),
+		slog.Int64("ms", m.now().Sub(t.start).Milliseconds()),
+	}
+	if t.note != "" {
+		attrs = append(attrs, slog.String("note", t.note))
+	}
+	if t.ref != "" {
+		attrs = append(attrs, slog.String("ref", t.ref), slog.String("receipt", t.receipt))
+	}
+	level := slog.LevelInfo
+	if t.err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.Any("err", t.err))
+	}
+	m.log.LogAttrs(ctx, level, "ussd step", attrs...)
+}
+
+func (m *Machine) answer(ctx context.Context, r Request, t *trace) Reply {
+	h, err := m.sessions.open(ctx, r.id(), r.From)
+	if errors.Is(err, errLocked) {
+		t.note = "locked"
+		return m.last("", "pending")
+	}
+	if err != nil {
+		t.err = err
+		return m.sorry("")
+	}
+	defer h.release(ctx)
+	if h.session == nil {
+		return m.open(ctx, r, h, t)
+	}
+	return m.goOn(ctx, r, h, t)
+}
+
+// open answers the first request of a session, or one of a session that Redis
+// has lost.
+func (m *Machine) open(ctx context.Context, r Request, h *held, t *trace) Reply {
+	switch {
+	case h.dropped || r.Sequence > 1:
+		t.note = "unknown session"
+		return m.last("", "over")
+	case !m.limits.Dial(ctx, r.From):
+		t.note = "too many dials"
+		return m.last("", "slow_down")
+	}
+	h.session = &session{From: r.From, ServiceCode: r.ServiceCode, State: state{As: Stranger, Lang: m.accounts.Country().Languages[0]}}
+	w := m.walk(r, h, t)
+	var inputs []string
+	if r.Sequence == 0 && r.Text != "" {
+		inputs = strings.Split(r.Text, "*")
+	}
+	if resume := h.line.Resume; resume != nil && len(inputs) == 0 && h.line.ServiceCode == r.ServiceCode {
+		w.offer(ctx, *resume)
+	} else {
+		w.dial(ctx, inputs)
+	}
+	return m.keep(ctx, r, h, w, t)
+}
+
+// goOn answers a request of a session that is known.
+func (m *Machine) goOn(ctx context.Context, r Request, h *held, t *trace) Reply {
+	ses := h.session
+	t.before, t.after = ses.State.Screen, ses.State.Screen
+	if ses.From != r.From || ses.ServiceCode != r.ServiceCode {
+		t.note = "not whose session it is"
+		m.log.WarnContext(ctx, "ussd: request for a session that somebody else opened",
+			"gateway", r.Gateway, "session", r.Session, "from", r.From.Masked(), "opener", ses.From.Masked())
+		return Reply{End: true}
+	}
+	again, input, next := m.sessions.place(r.id(), ses, r)
+	switch {
+	case again >= 0:
+		t.note = "repeated"
+		return ses.Steps[again].Reply
+	case ses.Closed || h.dropped || h.known && h.line.Session != h.id:
+		t.note = "closed"
+		return m.last(ses.State.Lang, "over")
+	case !next:
+		t.note = "out of order"
+		return ses.Steps[len(ses.Steps)-1].Reply
+	}
+	w := m.walk(r, h, t)
+	if len(ses.Steps) >= MaxSteps {
+		t.note = "too many steps"
+		w.end("over", nil)
+	} else {
+		w.goOn(ctx, input)
+	}
+	return m.keep(ctx, r, h, w, t)
+}
+
+// keep stores the session with its newest step, and answers. When it cannot be
+// stored, a customer who has not paid is told to start again; one who has is
+// told so, whatever Redis says.
+func (m *Machine) keep(ctx context.Context, r Request, h *held, w *walk, t *trace) Reply {
+	reply := w.reply
+	t.after, t.receipt = w.step.Screen, w.step.Receipt
+	if w.err != nil {
+		t.err = w.err
+	}
+	ses := h.session
+	ses.Steps = append(ses.Steps, storedStep{Hash: m.sessions.hash(r.id(), r.Text), Length: len(r.Text), Sequence: r.Sequence, Reply: reply})
+	resume := m.menu.resumePoint(*w.step.state)
+	if reply.End {
+		ses.Closed, ses.State, resume = true, state{Lang: ses.State.Lang}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveBudget)
+	defer cancel()
+	if err := h.save(ctx, resume); err != nil {
+		t.err = errors.Join(t.err, err)
+		if !reply.End {
+			return m.sorry(ses.State.Lang)
+		}
+	}
+	return reply
+}
+
+// Drop is told by a gateway that a session has ended on the phone, in the
+// middle or at its end. What comes for it afterwards came too late.
+func (m *Machine) Drop(ctx context.Context, gateway, session string, from phone.Number) {
+	if err := m.sessions.drop(ctx, gateway+":"+session, from); err != nil {
+		m.log.WarnContext(ctx, "ussd: end of a session not noted", "gateway", gateway, "session", session, "from", from.Masked(), "err", err)
+	}
+}
+
+// speaks tells whether a language is one of the country's.
+func (m *Machine) speaks(lang string) bool {
+	return slices.Contains(m.accounts.Country().Languages, lang)
+}
+
+// last is an END without a session's help.
+func (m *Machine) last(lang, name string) Reply {
+	if !m.speaks(lang) {
+		lang = m.accounts.Country().Languages[0]
+	}
+	body, err := m.words.Fill(lang, name, m.holes())
+	if err != nil {
+		m.log.Error("ussd: words", "err", err) // cannot be: New has checked
+	}
+	return Reply{End: true, Text: body}
+}
+
+func (m *Machine) sorry(lang string) Reply { return m.last(lang, "sorry") }
+
+// holes are those that every text may have.
+func (m *Machine) holes() text.Holes {
+	c := m.accounts.Country()
+	return text.Holes{"brand": c.Brand, "service": c.ServiceCode, "care": c.Care}
+}
+
+func (m *Machine) label(lang, name string) string {
+	t, _ := m.words.Text(lang, name)
+	return t.Label
+}

@@ -1,0 +1,194 @@
+package ussd
+
+import "context"
+
+// Tree is the whole menu. A screen's words stand under the same name in
+// screens/*.txt; docs/menu.md draws it.
+func Tree() Menu {
+	sent := Else{"again": "send_again"}
+	withdrawn := Else{"again": "withdraw_again"}
+	bought := Else{"again": "airtime_again"}
+	deposited := Else{"again": "deposit_again"}
+	return Menu{Start: "start", Resume: "resume", Refusals: refusals(), Screens: map[string]Screen{
+		// Who is dialling
+		"start":     {Before: who, Else: Else{"is_operator": "till"}, Then: "wallet"},
+		"wallet":    {Before: asCustomer, Else: Else{"is_stranger": "stranger", "is_frozen": "frozen", "is_unset": "set_pin", "is_locked": "unlock"}, Then: "customer"},
+		"till":      {Before: asOperator, Else: Else{"is_frozen": "frozen", "is_unset": "set_pin", "is_locked": "till_locked"}, Then: "operator"},
+		"frozen":    {End: true},
+		"resume":    {Pick: Pick{"resume_go", "start"}}, // instead of start, when the last session broke off
+		"resume_go": {Then: Resumed},
+
+		// A stranger
+		"stranger":        {Pick: Pick{"register", "first_language"}},
+		"register":        {Ask: Name, Then: "register_id"},
+		"register_id":     {Ask: IDNumber, Then: "register_pin"},
+		"register_pin":    {Ask: NewPIN, Then: "register_repeat"},
+		"register_repeat": {Ask: RepeatPIN, Do: register, Else: Else{"pin_mismatch": "register_pin"}, Then: "registered"},
+		"registered":      {End: true},
+		"first_language":  {Ask: Language, Do: setLanguage, Then: "stranger"},
+
+		// A customer
+		"customer": {Pick: Pick{"send", "withdraw", "airtime", "account"}},
+
+		"send":        {Ask: Phone, Do: lookUpPayee, Then: "send_amount"},
+		"send_amount": {Ask: Amount, Then: "send_pin"},
+		"send_pin":    {Before: quoteSend, Else: sent, Ask: PIN, Pay: send, Then: "send_done"},
+		"send_again":  {Pick: Pick{"send_sure", "start"}},
+		"send_sure":   {Before: sure, Then: "send_pin"},
+		"send_done":   {End: true},
+
+		"withdraw":        {Ask: Till, Do: lookUpTill, Then: "withdraw_amount"},
+		"withdraw_amount": {Ask: Amount, Then: "withdraw_pin"},
+		"withdraw_pin":    {Before: quoteWithdraw, Else: withdrawn, Ask: PIN, Pay: withdraw, Then: "withdraw_done"},
+		"withdraw_again":  {Pick: Pick{"withdraw_sure", "start"}},
+		"withdraw_sure":   {Before: sure, Then: "withdraw_pin"},
+		"withdraw_done":   {End: true},
+
+		"airtime":        {Pick: Pick{"airtime_own", "airtime_other"}},
+		"airtime_own":    {Before: ownNumber, Then: "airtime_amount"},
+		"airtime_other":  {Ask: Phone, Then: "airtime_amount"},
+		"airtime_amount": {Ask: Amount, Then: "airtime_pin"},
+		"airtime_pin":    {Before: quoteAirtime, Else: bought, Ask: PIN, Pay: airtime, Then: "airtime_done"},
+		"airtime_again":  {Pick: Pick{"airtime_sure", "start"}},
+		"airtime_sure":   {Before: sure, Then: "airtime_pin"},
+		"airtime_done":   {End: true},
+
+		"account":     {Pick: Pick{"balance", "mini", "change_pin", "language", "limits"}},
+		"balance":     {Ask: PIN, Do: balance, Then: "balance_is"},
+		"balance_is":  {End: true},
+		"mini":        {Ask: PIN, Do: miniStatement, Else: Else{"no_entries": "no_entries"}, Then: "mini_is"},
+		"mini_is":     {End: true, Long: true},
+		"no_entries":  {End: true},
+		"limits":      {Before: limits, End: true},
+		"language":    {Ask: Language, Do: setLanguage, Then: "language_is"},
+		"language_is": {End: true},
+
+		// Choosing a PIN: a new one, the first one, or getting a locked one back
+		"change_pin":   {Ask: PIN, Then: "new_pin"},
+		"new_pin":      {Ask: NewPIN, Then: "repeat_pin"},
+		"repeat_pin":   {Ask: RepeatPIN, Do: changePIN, Else: Else{"pin_mismatch": "new_pin"}, Then: "pin_changed"},
+		"pin_changed":  {End: true},
+		"set_pin":      {Ask: IDNumber, Then: "first_pin"},
+		"first_pin":    {Ask: NewPIN, Then: "first_repeat"},
+		"first_repeat": {Ask: RepeatPIN, Do: activate, Else: Else{"pin_mismatch": "first_pin", "wrong_id": "set_pin"}, Then: "pin_set"},
+		"pin_set":      {End: true},
+		"unlock":       {Ask: IDNumber, Do: unlock, Then: "unlocked"},
+		"unlocked":     {End: true},
+
+		// An operator at a till
+		"operator":    {Pick: Pick{"deposit", "enrol", "float", "last", "change_pin", "language", "wallet"}},
+		"till_locked": {Pick: Pick{"unlock", "wallet"}},
+
+		"deposit":        {Ask: Phone, Do: lookUpCustomer, Then: "deposit_amount"},
+		"deposit_amount": {Ask: Amount, Then: "deposit_pin"},
+		"deposit_pin":    {Before: quoteDeposit, Else: deposited, Ask: PIN, Pay: deposit, Then: "deposit_done"},
+		"deposit_again":  {Pick: Pick{"deposit_sure", "start"}},
+		"deposit_sure":   {Before: sure, Then: "deposit_pin"},
+		"deposit_done":   {End: true},
+
+		"enrol":      {Ask: Phone, Then: "enrol_name"},
+		"enrol_name": {Ask: Name, Then: "enrol_id"},
+		"enrol_id":   {Ask: IDNumber, Then: "enrol_pin"},
+		"enrol_pin":  {Before: showEnrol, Ask: PIN, Do: enrol, Then: "enrolled"},
+		"enrolled":   {End: true},
+
+		"float":    {Ask: PIN, Do: floatBalance, Then: "float_is"},
+		"float_is": {End: true},
+		"last":     {Ask: PIN, Do: lastEntries, Else: Else{"no_entries": "no_entries"}, Then: "last_is"},
+		"last_is":  {End: true, Long: true},
+	}}
+}
+
+// refusals says for each reason why somebody may be told no, what happens on
+// whichever screen it comes up: the question is asked again under a line that
+// says why, or the session ends with it. Behind a PIN nothing is asked again,
+// since another PIN would not cure it. A screen's own Else comes first.
+func refusals() map[string]Outcome {
+	return map[string]Outcome{
+		// What was keyed in
+		"bad_choice": AskAgain, "bad_phone": AskAgain, "bad_amount": AskAgain, "bad_name": AskAgain, "bad_id": AskAgain, "bad_till": AskAgain,
+		"bad_pin": AskAgain, "weak_pin": AskAgain, "pin_mismatch": AskAgain, "wrong_pin": AskAgain, "wrong_id": AskAgain,
+		"pin_locked": EndsWith, "pin_unset": EndsWith, "pin_set": EndsWith, "unlock_used": EndsWith, "bad_lang": EndsWith,
+		// Who it is for
+		"self": AskAgain, "payee_unregistered": AskAgain, "payee_frozen": AskAgain, "payee_full": AskAgain,
+		"till_unknown": AskAgain, "till_closed": AskAgain, "lookups_spent": EndsWith,
+		"already_registered": EndsWith, "id_taken": EndsWith,
+		// How much
+		"below_min": AskAgain, "over_entry": AskAgain, "over_day": AskAgain, "insufficient": AskAgain, "float_low": AskAgain,
+		// Not now
+		"frozen": EndsWith, "not_allowed": EndsWith, "payer_frozen": EndsWith, "payer_blocked": EndsWith, "too_soon": EndsWith, "busy": EndsWith,
+	}
+}
+
+// Menu is a tree of screens as data.
+type Menu struct {
+	Start    string // where a dial begins
+	Resume   string // where it begins instead when the last session broke off in the middle
+	Screens  map[string]Screen
+	Refusals map[string]Outcome
+}
+
+// Screen is one thing that a phone can show (Pick, Ask or End; exactly one), or
+// none of them: a junction, which is passed through.
+type Screen struct {
+	Before Action // on arriving: fetch what the words need; a refusal turns the customer away
+	Pick   Pick   // lists the labels of these screens to choose from
+	Ask    Kind   // asks for one thing and checks that it is one
+	End    bool   // the last words of a session
+	Long   bool   // the text may be longer than a phone's screen and is then shown in pages
+
+	Do   Action  // when the answer has been checked (behind a PIN question: the PIN was right)
+	Pay  Payment // instead of Do: moves money. Only behind a PIN question
+	Then string  // the screen to go to
+	Else Else    // or, if Before, Do or Pay refuse with one of these keys, this one
+}
+
+// Pick lists screens to choose from, in the order of their numbers.
+type Pick []string
+
+// Else says where a refusal leads.
+type Else map[string]string
+
+// Resumed stands, as an edge, for the screen at which the last session broke off.
+const Resumed = "(resumed)"
+
+// Kind is what a screen asks for.
+type Kind int
+
+// The kinds of answers. What each accepts is decided by the package that knows
+// (phone, money, accounts, agents).
+const (
+	Nothing   Kind = iota
+	Phone          // any phone number of the country, or an international one
+	Amount         // money, at least one minor unit
+	Till           // a till's number
+	Name           // a person's full name
+	IDNumber       // of the national ID
+	Language       // the number of one of the country's languages
+	PIN            // the caller's PIN; the machine verifies it
+	NewPIN         // a PIN to be; the machine checks that it is not weak and keeps it sealed
+	RepeatPIN      // the same again; refusal pin_mismatch
+)
+
+var kindNames = [...]string{"nothing", "phone number", "amount", "till number", "name", "ID number", "language", "PIN", "new PIN", "new PIN again"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Secret tells whether the answer must leave no trace.
+func (k Kind) Secret() bool { return k == PIN || k == NewPIN || k == RepeatPIN }
+
+// Action does one thing for a screen. It returns nil, an accounts.Refusal, or
+// any other error, which is ours and not the customer's.
+type Action func(ctx context.Context, s *Step) error
+
+// Payment is an action that moves money, once for each ref.
+type Payment func(ctx context.Context, s *Step, ref string) error
+
+// Outcome is what becomes of a refusal that a screen does not handle itself.
+type Outcome int
+
+// The outcomes.
+const (
+	AskAgain Outcome = iota + 1 // the question stands, under a line with the reason
+	EndsWith                    // the session ends with the reason
+)
