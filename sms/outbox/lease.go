@@ -29,7 +29,9 @@ type Due struct {
 // A recipient's notices go out in the order in which they were written: one is
 // not due while an older one, at least as urgent, is unsent. Two leases at the
 // same time cannot break that: the older one counts as unsent in the younger
-// one's snapshot until it is sent and committed.
+// one's snapshot until it is sent and committed. The price is one index probe
+// for each due notice that waits behind another, about 4 microseconds: nothing
+// in daily use, two seconds when half a million wait for a dead gateway.
 const sqlLease = `
 with due as materialized (
     select id from notice n

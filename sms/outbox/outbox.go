@@ -39,11 +39,11 @@ const (
 
 // Notice is one SMS that we owe somebody.
 type Notice struct {
-	Key        string       // unique: what owes it, "<receipt>:payer"
-	To         phone.Number //
-	Lang, Body string       // the body as the phone will show it
-	Priority   int          // Code, Receipt or Rest
-	Expires    time.Time    // not sent from then on; zero: never
+	Key        string // unique: what owes it, "<receipt>:payer"
+	To         phone.Number
+	Lang, Body string    // the body as the phone will show it
+	Priority   int       // Code, Receipt or Rest
+	Expires    time.Time // not sent from then on; zero: never
 }
 
 // check finds what the database would refuse, before it does: a refusal there

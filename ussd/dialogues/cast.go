@@ -15,6 +15,7 @@
 //
 //	cast mary stranger +254733000001        somebody who is not in the default cast
 //	cast ali customer +254712000008 ALI HASSAN id 30000008
+//	cast eve customer +254712000009 EVE MOSES id 30000009 frozen
 //	asha has 1000.00                        money, by real deposits
 //	asha dials *334*1*0712000002#           a new session, a part of the menu with it
 //	asha types 500                          in the session that is open
@@ -57,6 +58,7 @@ type Person struct {
 	IDNumber string // likewise
 	Till     string // of operators: the till's number
 	Shop     string // and its name
+	Frozen   bool   // of customers: the account is, from the beginning
 }
 
 // National is the person's number as it is said in the country, which for the

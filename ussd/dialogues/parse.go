@@ -37,7 +37,7 @@ var (
 	handleShape = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 	numberShape = regexp.MustCompile(`^\+254[0-9]{9}$`)
 	moneyShape  = regexp.MustCompile(`^[0-9]+\.[0-9]{2}$`)
-	dialShape   = regexp.MustCompile(`^\*[^\s]*#$`)
+	dialShape   = regexp.MustCompile(`^\*[0-9*]+#$`)
 )
 
 // Parse reads a dialogue. Its errors name the file and the line.
@@ -83,13 +83,16 @@ func Parse(name, text string) (*Script, error) {
 func parsePerson(line string) (Person, error) {
 	f := strings.Fields(line)[1:]
 	if len(f) < 3 || !handleShape.MatchString(f[0]) || !numberShape.MatchString(f[2]) {
-		return Person{}, fmt.Errorf("want: cast NAME customer|stranger +254XXXXXXXXX [FULL NAME id NUMBER], not %q", line)
+		return Person{}, fmt.Errorf("want: cast NAME customer|stranger +254XXXXXXXXX [FULL NAME id NUMBER [frozen]], not %q", line)
 	}
 	p := Person{Handle: f[0], Role: Role(f[1]), Number: f[2]}
 	if p.Role != Customer && p.Role != Stranger {
 		return Person{}, fmt.Errorf("a dialogue can add customers and strangers, not %q", f[1])
 	}
 	rest := f[3:]
+	if n := len(rest); n > 0 && rest[n-1] == "frozen" {
+		p.Frozen, rest = true, rest[:n-1]
+	}
 	if n := len(rest); n >= 2 && rest[n-2] == "id" {
 		p.IDNumber, rest = rest[n-1], rest[:n-2]
 	}
@@ -144,6 +147,11 @@ func (s *Script) person(handle string) (Person, bool) {
 // NeedsInside says why a dialogue can only be played in process, "" when it can
 // also be played on a running server from outside.
 func (s *Script) NeedsInside() string {
+	for _, p := range s.Cast {
+		if p.Frozen {
+			return "nobody outside can freeze the account of " + p.Handle
+		}
+	}
 	for _, it := range s.items {
 		if it.step == nil {
 			continue
