@@ -10,9 +10,11 @@ package accounts
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"tuma/accounts/ledger"
@@ -44,7 +46,7 @@ type Config struct {
 	Keys       Keys      // of PINs
 	ReceiptKey []byte    // at least 16 bytes, the same in every process
 	Tariff     Tariff    // what to publish; see ParseTariff
-	Rand       io.Reader // salts
+	Rand       io.Reader // salts; read from many goroutines at once
 	Log        *slog.Logger
 	Posters    int // of the book, 0: its default
 }
@@ -55,7 +57,7 @@ type Service struct {
 	book    *ledger.Book
 	country Country
 	pins    *PINs
-	tariff  *tariffs
+	tariffs *tariffs
 	words   *text.Catalogue
 	house   House
 	log     *slog.Logger
@@ -73,11 +75,11 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accounts: notices: %w", err)
 	}
-	s := &Service{pool: c.Pool, country: c.Country, words: words, log: c.Log}
-	if s.pins, err = newPINs(c.Pool, c.Keys, c.Rand); err != nil {
+	if err := c.check(words); err != nil {
 		return nil, err
 	}
-	if s.tariff, err = publish(ctx, c.Pool, c.Tariff); err != nil {
+	s := &Service{pool: c.Pool, country: c.Country, words: words, log: c.Log}
+	if s.pins, err = newPINs(c.Pool, c.Keys, c.Rand); err != nil {
 		return nil, err
 	}
 	// What must happen in the same commit as an entry, in this order.
@@ -85,11 +87,36 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if s.book, err = ledger.New(c.Pool, ledger.Config{Zone: c.Country.Zone, ReceiptKey: c.ReceiptKey, Posters: c.Posters, Hooks: hooks}); err != nil {
 		return nil, err
 	}
-	if err := s.openHouse(ctx); err != nil {
+	if s.tariffs, err = publish(ctx, c.Pool, c.Tariff, s.book.Day); err == nil {
+		err = s.openHouse(ctx)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// maxBrand is what the longest notice has room for.
+const maxBrand = 6
+
+func (c Config) check(words *text.Catalogue) error {
+	switch n, ok := text.Septets(c.Country.Brand); {
+	case c.Pool == nil || c.Log == nil || c.Country.Zone == nil:
+		return errors.New("accounts: a pool, a log and a time zone are needed")
+	case n == 0 || n > maxBrand || !ok:
+		return fmt.Errorf("accounts: the brand %q does not have 1 to %d characters of an SMS", c.Country.Brand, maxBrand)
+	case c.Country.ServiceCode == "" || c.Country.Care == "":
+		return errors.New("accounts: the service code and the number of customer care are needed: notices name them")
+	case len(c.Country.Languages) == 0:
+		return errors.New("accounts: the country has no language")
+	}
+	for _, lang := range c.Country.Languages {
+		if !slices.Contains(words.Languages(), lang) {
+			return fmt.Errorf("accounts: there are no notices in language %q", lang)
+		}
+	}
+	return nil
 }
 
 func (s *Service) openHouse(ctx context.Context) (err error) {

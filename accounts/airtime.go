@@ -26,9 +26,15 @@ func (s *Service) QuoteAirtime(ctx context.Context, payer Customer, to phone.Num
 
 // Airtime buys airtime for a number, the buyer's own or another. The money goes
 // to the network's account and the network is asked for the top-up afterwards;
-// when it refuses, the money comes back. Refusals as in Price and of the book.
+// when it refuses, the money comes back. Refusals as in Price and of the book;
+// the same ref again as in Send.
 func (s *Service) Airtime(ctx context.Context, ref string, payer Customer, to phone.Number, a money.Amount) (Done, error) {
-	p, err := s.Price("airtime", a, payer.Tier)
+	d, err := s.airtime(ctx, ref, payer, to, a)
+	return s.OrFirst(ctx, Payment{Ref: ref, Kind: "airtime", From: payer.Wallet, To: string(to), Amount: a}, d, err)
+}
+
+func (s *Service) airtime(ctx context.Context, ref string, payer Customer, to phone.Number, a money.Amount) (Done, error) {
+	p, err := s.Price(ctx, "airtime", a, payer.Tier)
 	if err != nil {
 		return Done{}, err
 	}

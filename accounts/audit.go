@@ -23,27 +23,47 @@ order by 1, 3`
 const sqlUnordered = `
 select e.id from entry e where e.kind = 'airtime' and not exists (select from airtime_order o where o.entry = e.id) order by 1`
 
-// Audit names every entry without the notices that it owes its parties, and
-// every purchase of airtime without its order.
+const sqlNotRefunded = `
+select o.entry from airtime_order o
+where o.status = 'refunded' and not exists (select from reversal v where v.reverses = o.entry) order by 1`
+
+const sqlNotStopped = `
+select c.id from customer c join account a on a.id = c.wallet where c.frozen <> (a.status = 2) order by 1`
+
+// Audit names every entry without the notices that it owes its parties, every
+// purchase of airtime without its order, every refund without money, and every
+// customer whose wallet does not know that it is frozen.
 func Audit(ctx context.Context, pool *db.Pool) ([]ledger.Break, error) {
-	var missing []struct {
-		ID    int64  `db:"id"`
-		Kind  string `db:"kind"`
-		Party string `db:"party"`
-	}
-	if err := pool.Select(ctx, &missing, sqlOwes); err != nil {
-		return nil, fmt.Errorf("accounts: audit: %w", err)
-	}
-	var unordered []int64
-	if err := pool.Select(ctx, &unordered, sqlUnordered); err != nil {
-		return nil, fmt.Errorf("accounts: audit: %w", err)
-	}
 	var breaks []ledger.Break
-	for _, m := range missing {
-		breaks = append(breaks, ledger.Break{Check: "parties are owed notices", What: fmt.Sprintf("entry %d (%s) has none for its %s", m.ID, m.Kind, m.Party)})
-	}
-	for _, id := range unordered {
-		breaks = append(breaks, ledger.Break{Check: "airtime is ordered", What: fmt.Sprintf("entry %d has no order", id)})
+	err := pool.InSnapshot(ctx, func(s *db.Snapshot) error {
+		var missing []struct {
+			ID    int64  `db:"id"`
+			Kind  string `db:"kind"`
+			Party string `db:"party"`
+		}
+		if err := s.Select(ctx, &missing, sqlOwes); err != nil {
+			return err
+		}
+		for _, m := range missing {
+			breaks = append(breaks, ledger.Break{Check: "parties are owed notices", What: fmt.Sprintf("entry %d (%s) has none for its %s", m.ID, m.Kind, m.Party)})
+		}
+		for _, x := range []struct{ check, query, what string }{
+			{"airtime is ordered", sqlUnordered, "entry %d has no order"},
+			{"airtime is delivered or given back", sqlNotRefunded, "the order of entry %d is marked as refunded but the money did not go back"},
+			{"a frozen customer's wallet is frozen", sqlNotStopped, "customer %d and the wallet disagree"},
+		} {
+			var ids []int64
+			if err := s.Select(ctx, &ids, x.query); err != nil {
+				return err
+			}
+			for _, id := range ids {
+				breaks = append(breaks, ledger.Break{Check: x.check, What: fmt.Sprintf(x.what, id)})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("accounts: audit: %w", err)
 	}
 	return breaks, nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -66,7 +67,7 @@ func (s *Service) customer(ctx context.Context, query string, key any) (Customer
 	if err != nil {
 		return Customer{}, fmt.Errorf("accounts: reading a customer: %w", err)
 	}
-	tier, err := s.tariff.tier(r.Tier, s.day())
+	tier, err := s.tier(ctx, r.Tier)
 	if err != nil {
 		return Customer{}, err
 	}
@@ -91,10 +92,8 @@ func (s *Service) SetLang(ctx context.Context, c Customer, lang string) error {
 
 // CheckLang refuses a language that the country does not have.
 func (s *Service) CheckLang(lang string) error {
-	for _, l := range s.country.Languages {
-		if l == lang {
-			return nil
-		}
+	if slices.Contains(s.country.Languages, lang) {
+		return nil
 	}
 	return Refuse("bad_lang")
 }
@@ -108,7 +107,8 @@ const (
 )
 
 // CheckName gives a name as it is kept: upper case, single spaces, characters
-// that an SMS can carry. Refusal bad_name: digits, signs, under 3 or over 30 characters.
+// that an SMS can carry. Refusal bad_name: digits, signs, under 3 letters, over
+// 30 characters, a script that an SMS has no letters for.
 func (s *Service) CheckName(name string) (string, error) {
 	if len(name) > 4*maxName {
 		return "", Refuse("bad_name")
@@ -118,12 +118,15 @@ func (s *Service) CheckName(name string) (string, error) {
 		switch {
 		case unicode.IsLetter(r):
 			letters++
-		case strings.ContainsRune(" '-.’", r):
+		case strings.ContainsRune(" '-.‘’", r), unicode.Is(unicode.Mn, r): // a mark belongs to the letter before it
 		default:
 			return "", Refuse("bad_name")
 		}
 	}
-	name = strings.Join(strings.Fields(strings.ToUpper(text.GSM7(name))), " ")
+	// Upper case first: GSM 7-bit has à and è, but not À and È. The second time
+	// for what GSM7 spells out in two letters.
+	name = strings.ToUpper(text.GSM7(strings.ToUpper(name)))
+	name = strings.Join(strings.Fields(name), " ")
 	if n := len([]rune(name)); n < minName || n > maxName || letters < minName || strings.Contains(name, "?") {
 		return "", Refuse("bad_name")
 	}

@@ -43,7 +43,7 @@ func (s *Service) oweNotices(ctx context.Context, tx *db.Tx, posted []ledger.Acc
 			if err != nil {
 				return fmt.Errorf("accounts: notice %s: %w", o.Text, err)
 			}
-			notices = append(notices, outbox.Notice{Key: fmt.Sprintf("%d:%s", p.Receipt.ID, o.Party), To: o.To, Lang: o.Lang, Body: body, Priority: 1})
+			notices = append(notices, outbox.Notice{Key: fmt.Sprintf("%d:%s", p.Receipt.ID, o.Party), To: o.To, Lang: o.Lang, Body: body, Priority: outbox.Receipt})
 		}
 	}
 	if len(notices) == 0 {
@@ -107,4 +107,29 @@ func (s *Service) notify(ctx context.Context, tx *db.Tx, key string, to phone.Nu
 		return fmt.Errorf("accounts: notice %s: %w", name, err)
 	}
 	return outbox.Write(ctx, tx, []outbox.Notice{{Key: key, To: to, Lang: lang, Body: body, Priority: priority}})
+}
+
+// TellPINLocked tells the owner of a PIN that it is locked: whoever tried it may
+// not be the owner. One notice a day is enough, however often it is locked.
+func (s *Service) TellPINLocked(ctx context.Context, id PINID, to phone.Number, lang string) error {
+	return s.pool.InTx(ctx, func(tx *db.Tx) error {
+		key := fmt.Sprintf("pin_locked:%d:%s", id, s.book.Day(tx.Now).Format(time.DateOnly))
+		return s.notify(ctx, tx, key, to, lang, "pin_locked", text.Holes{}, outbox.Receipt)
+	})
+}
+
+// ChangePIN replaces a customer's PIN and tells them by SMS.
+func (s *Service) ChangePIN(ctx context.Context, c Customer, sealed SealedPIN) error {
+	return s.ChangePINOf(ctx, c.PIN, c.Phone, c.Lang, sealed)
+}
+
+// ChangePINOf does the same for anybody else with a PIN: operators.
+func (s *Service) ChangePINOf(ctx context.Context, id PINID, to phone.Number, lang string, sealed SealedPIN) error {
+	return s.pool.InTx(ctx, func(tx *db.Tx) error {
+		if err := s.pins.setIn(ctx, tx, id, sealed); err != nil {
+			return err
+		}
+		key := fmt.Sprintf("pin:%d:%d", id, tx.Now.UnixMicro())
+		return s.notify(ctx, tx, key, to, lang, "pin_changed", s.stamp(tx.Now), outbox.Receipt)
+	})
 }

@@ -201,11 +201,7 @@ func (p *PINs) Verify(ctx context.Context, id PINID, pin string) error {
 		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries))
 	}
 	if r.KeyID.String != p.keys.Active {
-		sealed, err := p.Seal(pin)
-		if err != nil {
-			return err
-		}
-		return p.Set(ctx, id, sealed)
+		return p.reseal(ctx, id, pin, r.MAC)
 	}
 	// Losing this in a crash leaves the counter raised, which is the safe side.
 	err = p.pool.InTxLazily(ctx, func(tx *db.Tx) error {
@@ -227,24 +223,52 @@ func (p *PINs) State(ctx context.Context, id PINID) (PINState, error) {
 	return r.state(), nil
 }
 
-// Set replaces a PIN and clears its tries.
-func (p *PINs) Set(ctx context.Context, id PINID, s SealedPIN) error {
-	return p.pool.InTx(ctx, func(tx *db.Tx) error { return p.setIn(ctx, tx, id, s) })
+// The row as it was when the PIN was compared: one that was changed since stays.
+const sqlReseal = `
+update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0 where id = $1 and mac = decode($5, 'hex')`
+
+// reseal replaces the key of a PIN that was right.
+func (p *PINs) reseal(ctx context.Context, id PINID, pin string, was []byte) error {
+	s, err := p.Seal(pin)
+	if err != nil {
+		return err
+	}
+	f, mac, err := p.bound(id, s)
+	if err != nil {
+		return err
+	}
+	err = p.pool.InTx(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, sqlReseal, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), mac, fmt.Sprintf("%x", was))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("accounts: another key for PIN %d: %w", id, err)
+	}
+	return nil
+}
+
+// bound is what is stored of a sealed PIN, its MAC as hexadecimal digits.
+func (p *PINs) bound(id PINID, s SealedPIN) (f sealedParts, mac string, err error) {
+	if f, err = s.parts(); err != nil {
+		return f, "", err
+	}
+	key, ok := p.keys.ByID[f.keyID]
+	if !ok {
+		return f, "", fmt.Errorf("accounts: a PIN sealed with key %q, which is not configured", f.keyID)
+	}
+	return f, fmt.Sprintf("%x", bind(key, id, f.inner)), nil
 }
 
 const sqlSetPIN = `
 update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0, changed_at = $5 where id = $1`
 
+// setIn replaces a PIN and clears its tries.
 func (p *PINs) setIn(ctx context.Context, tx *db.Tx, id PINID, s SealedPIN) error {
-	f, err := s.parts()
+	f, mac, err := p.bound(id, s)
 	if err != nil {
 		return err
 	}
-	key, ok := p.keys.ByID[f.keyID]
-	if !ok {
-		return fmt.Errorf("accounts: a PIN sealed with key %q, which is not configured", f.keyID)
-	}
-	n, err := tx.Exec(ctx, sqlSetPIN, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), fmt.Sprintf("%x", bind(key, id, f.inner)), tx.Now)
+	n, err := tx.Exec(ctx, sqlSetPIN, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), mac, tx.Now)
 	if err == nil && n != 1 {
 		err = sql.ErrNoRows
 	}

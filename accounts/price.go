@@ -1,20 +1,17 @@
 package accounts
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"tuma/internal/money"
 )
 
-// tariffs answers what something costs on a day. It is read once, when the
-// service starts, and does not change: what is to come has its day already.
-type tariffs struct{ all Tariff }
-
-// bands are those of the newest set that counts on a day.
-func (t *tariffs) bands(sort, kind string, day time.Time) []Band {
+// bands are those of the newest set that counts on a day, upwards.
+func (t Tariff) bands(sort, kind string, day time.Time) []Band {
 	var set []Band
-	for _, b := range t.all.Bands {
+	for _, b := range t.Bands {
 		if b.Sort != sort || b.Kind != kind || b.Effective.After(day) {
 			continue
 		}
@@ -28,27 +25,11 @@ func (t *tariffs) bands(sort, kind string, day time.Time) []Band {
 	return set
 }
 
-// fee is what the customer pays, tax included. ok is false under the lowest
-// band (min is what it begins with) and over the highest (max is where it ends).
-func (t *tariffs) fee(kind string, day time.Time, a money.Amount) (fee, min, max money.Amount, ok bool) {
-	set := t.bands("fee", kind, day)
-	for i, b := range set {
-		if i == 0 {
-			min = money.Amount(b.Low)
-		}
-		max = money.Amount(b.High)
-		if !ok && a >= min && a <= max {
-			fee, ok = money.Amount(b.Amount), true
-		}
-	}
-	return fee, min, max, ok
-}
-
-// commission is what a till earns.
-func (t *tariffs) commission(kind string, day time.Time, a money.Amount) money.Amount {
-	set := t.bands("commission", kind, day)
-	for _, b := range set {
-		if a >= money.Amount(set[0].Low) && a <= money.Amount(b.High) {
+// in gives what an amount between the lowest and the highest of bands costs; an
+// amount between two bands belongs to the upper one.
+func in(bands []Band, a money.Amount) money.Amount {
+	for _, b := range bands {
+		if a <= money.Amount(b.High) {
 			return money.Amount(b.Amount)
 		}
 	}
@@ -57,11 +38,11 @@ func (t *tariffs) commission(kind string, day time.Time, a money.Amount) money.A
 
 // tax is the part of a fee that is owed to the revenue authority: with a rate
 // of 15 % on the fee before tax, 15/115 of it, half a cent rounded up.
-func (t *tariffs) tax(day time.Time, fee money.Amount) money.Amount {
+func (t Tariff) tax(day time.Time, fee money.Amount) money.Amount {
 	var rate int64
 	var newest time.Time
-	for _, x := range t.all.Taxes {
-		if x.Kind == "fee" && !x.Effective.After(day) && !x.Effective.Before(newest) {
+	for _, x := range t.Taxes {
+		if !x.Effective.After(day) && !x.Effective.Before(newest) {
 			rate, newest = x.BasisPoints, x.Effective
 		}
 	}
@@ -69,38 +50,66 @@ func (t *tariffs) tax(day time.Time, fee money.Amount) money.Amount {
 }
 
 // tier gives a tier's limits on a day.
-func (t *tariffs) tier(number int, day time.Time) (Tier, error) {
-	var found TierOf
-	for _, x := range t.all.Tiers {
-		if x.Tier == number && !x.Effective.After(day) && !x.Effective.Before(found.Effective) {
-			found = x
+func (t Tariff) tier(number int, day time.Time) (Tier, error) {
+	var newest *TierOf
+	for i, x := range t.Tiers {
+		if x.Tier == number && !x.Effective.After(day) && (newest == nil || x.Effective.After(newest.Effective)) {
+			newest = &t.Tiers[i]
 		}
 	}
-	if found.Tier != number {
+	if newest == nil {
 		return Tier{}, fmt.Errorf("accounts: no tier %d on %s", number, day.Format(time.DateOnly))
 	}
-	return Tier{Number: number, Name: found.Name, PerEntry: money.Amount(found.PerEntry), PerDay: money.Amount(found.PerDay), MaxBalance: money.Amount(found.MaxBalance)}, nil
+	return Tier{
+		Number: number, Name: newest.Name,
+		PerEntry: money.Amount(newest.PerEntry), PerDay: money.Amount(newest.PerDay), MaxBalance: money.Amount(newest.MaxBalance),
+	}, nil
 }
 
 // day is today in the country.
 func (s *Service) day() time.Time { return s.book.Day(s.pool.Now()) }
 
-// Price is what an entry costs its customer and earns its till today.
+// tier gives a tier's limits today.
+func (s *Service) tier(ctx context.Context, number int) (Tier, error) {
+	day := s.day()
+	t, err := s.tariffs.on(ctx, day)
+	if err != nil {
+		return Tier{}, err
+	}
+	return t.tier(number, day)
+}
+
+// Price is what an entry costs its customer, tax included, how much of that is
+// tax, and what it earns its till.
 type Price struct{ Fee, Tax, Commission money.Amount }
 
-// Price finds the price of an amount. Refusals, in this order: below_min (hole
-// min), over_entry (hole max), the latter from the tariff or from the tier.
-func (s *Service) Price(kind string, a money.Amount, tier Tier) (Price, error) {
+// Price finds the price of an amount today. Refusals, in this order: below_min
+// (hole min), over_entry (hole max), the latter from the tariff or from the
+// tier; the zero Tier has no limit of its own.
+func (s *Service) Price(ctx context.Context, kind string, a money.Amount, tier Tier) (Price, error) {
 	day := s.day()
-	fee, least, most, ok := s.tariff.fee(kind, day, a)
-	if a < least {
-		return Price{}, Refuse("below_min", "min", s.Money(least))
+	t, err := s.tariffs.on(ctx, day)
+	if err != nil {
+		return Price{}, err
 	}
-	if tier.Number != 0 {
+	fees := t.bands("fee", kind, day)
+	if len(fees) == 0 {
+		return Price{}, fmt.Errorf("accounts: no tariff of %s on %s", kind, day.Format(time.DateOnly))
+	}
+	least, most := money.Amount(fees[0].Low), money.Amount(fees[len(fees)-1].High)
+	if tier != (Tier{}) {
 		most = min(most, tier.PerEntry)
 	}
-	if !ok || a > most {
+	switch {
+	case a < least:
+		return Price{}, Refuse("below_min", "min", s.Money(least))
+	case a > most:
 		return Price{}, Refuse("over_entry", "max", s.Money(most))
 	}
-	return Price{Fee: fee, Tax: s.tariff.tax(day, fee), Commission: s.tariff.commission(kind, day, a)}, nil
+	p := Price{Fee: in(fees, a)}
+	p.Tax = t.tax(day, p.Fee)
+	if earns := t.bands("commission", kind, day); len(earns) > 0 && a >= money.Amount(earns[0].Low) {
+		p.Commission = in(earns, a)
+	}
+	return p, nil
 }

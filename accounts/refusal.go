@@ -63,9 +63,9 @@ const (
 	Till
 )
 
-// Explain turns what the book said into what the customer is told; sides name
+// explain turns what the book said into what the customer is told; sides name
 // the accounts of the entry that are not the house's.
-func (s *Service) Explain(err error, sides map[ledger.AccountID]Side) error {
+func (s *Service) explain(err error, sides map[ledger.AccountID]Side) error {
 	switch {
 	case err == nil:
 		return nil
@@ -100,11 +100,12 @@ func (s *Service) Explain(err error, sides map[ledger.AccountID]Side) error {
 	return err
 }
 
-// Post hands an entry to the book and explains what the book says.
+// Post hands an entry to the book and explains what the book says: the error is
+// a Refusal, has ErrPending in its chain, or is a fault of ours.
 func (s *Service) Post(ctx context.Context, e ledger.Entry, sides map[ledger.AccountID]Side) (ledger.Receipt, error) {
 	r, err := s.book.Post(ctx, e)
 	if err != nil {
-		return ledger.Receipt{}, fmt.Errorf("%s: %w", e.Kind, s.Explain(err, sides))
+		return ledger.Receipt{}, fmt.Errorf("%s: %w", e.Kind, s.explain(err, sides))
 	}
 	return r, nil
 }

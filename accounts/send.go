@@ -11,11 +11,8 @@ import (
 	"tuma/internal/money"
 	"tuma/internal/phone"
 	"tuma/internal/text"
+	"tuma/sms/outbox"
 )
-
-// repeatWindow is how long the same payment again makes the customer be asked
-// whether it is meant: a reply that came too late looks like a failure.
-const repeatWindow = 2 * time.Minute
 
 // Quote is what a payment will do, for showing before the PIN.
 type Quote struct {
@@ -24,12 +21,6 @@ type Quote struct {
 	Name               string // of the payee or the till
 	Balance            money.Amount
 	Again              *Earlier // the same payment of a moment ago
-}
-
-// Earlier is a payment that stands in the book.
-type Earlier struct {
-	Code string
-	At   time.Time
 }
 
 // Done is a payment that stands in the book.
@@ -73,13 +64,13 @@ func (s *Service) invite(ctx context.Context, payer Customer, to phone.Number) e
 	return s.pool.InTx(ctx, func(tx *db.Tx) error {
 		key := fmt.Sprintf("invitation:%s:%s", to, s.book.Day(tx.Now).Format(time.DateOnly))
 		h := text.Holes{"name": ShortName(payer.Name, noticeName), "number": s.country.Phone.National(payer.Phone)}
-		return s.notify(ctx, tx, key, to, s.country.Languages[0], "invitation", h, 2)
+		return s.notify(ctx, tx, key, to, s.country.Languages[0], "invitation", h, outbox.Rest)
 	})
 }
 
-// QuoteSend says what sending will cost. Refusals as in LookUp, then as in
-// Price, then payer_frozen and insufficient; the book decides again when the
-// money moves.
+// QuoteSend says what sending will cost. Refusals as in LookUp (but nobody is
+// invited), then as in Quote. Only the book says payee_full, when the money
+// moves: a quote must not tell for nothing how full somebody's wallet is.
 func (s *Service) QuoteSend(ctx context.Context, payer Customer, payee phone.Number, a money.Amount) (Quote, error) {
 	c, err := s.payee(ctx, payer, payee)
 	if err != nil {
@@ -91,9 +82,11 @@ func (s *Service) QuoteSend(ctx context.Context, payer Customer, payee phone.Num
 }
 
 // Quote prices an entry that debits a customer; other is the payee's number or
-// the till's, as the entry's memo will have it.
+// the till's, as the entry's memo will have it. Refusals as in Price, then
+// payer_frozen, payer_blocked, insufficient (hole balance), over_day (hole left);
+// the book decides again, in the same order, when the money moves.
 func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other string, a money.Amount) (Quote, error) {
-	p, err := s.Price(kind, a, payer.Tier)
+	p, err := s.Price(ctx, kind, a, payer.Tier)
 	if err != nil {
 		return Quote{}, err
 	}
@@ -105,6 +98,8 @@ func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other 
 	switch {
 	case account.Status == ledger.Frozen:
 		return q, Refuse("payer_frozen")
+	case account.Status == ledger.DebitsBlocked:
+		return q, Refuse("payer_blocked")
 	case account.Balance < q.Total:
 		return q, Refuse("insufficient", "balance", s.Money(account.Balance))
 	case account.DayLimit != nil && account.SpentOn(s.day())+a > *account.DayLimit:
@@ -114,30 +109,22 @@ func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other 
 	return q, err
 }
 
-// Earlier looks for the same payment out of an account within the last two
-// minutes; other is whom the entry's memo says it went to.
-func (s *Service) Earlier(ctx context.Context, kind string, account ledger.AccountID, other string, a money.Amount) (*Earlier, error) {
-	recent, err := s.book.Statement(ctx, account, 0, 10)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range recent {
-		if s.pool.Now().Sub(r.At) <= repeatWindow && r.Kind == kind && r.Memo["to"] == other && principal(r) == a {
-			return &Earlier{Code: r.Code, At: r.At}, nil
-		}
-	}
-	return nil, nil
+// Send moves money from one customer to another. The refusals are those of
+// LookUp (but nobody is invited), of Price and of the book, in this order: the
+// last are payer_frozen, payer_blocked, payee_frozen, insufficient, over_day,
+// payee_full, busy. ErrPending is in the chain when the outcome is not known.
+// The same ref again gives the first answer, marked Again.
+func (s *Service) Send(ctx context.Context, ref string, payer Customer, payee phone.Number, a money.Amount) (Done, error) {
+	d, err := s.send(ctx, ref, payer, payee, a)
+	return s.OrFirst(ctx, Payment{Ref: ref, Kind: "send", From: payer.Wallet, To: string(payee), Amount: a}, d, err)
 }
 
-// Send moves money from one customer to another. The refusals are those of
-// LookUp, of Price and of the book, in this order. ErrPending is in the chain
-// when the outcome is not known.
-func (s *Service) Send(ctx context.Context, ref string, payer Customer, payee phone.Number, a money.Amount) (Done, error) {
+func (s *Service) send(ctx context.Context, ref string, payer Customer, payee phone.Number, a money.Amount) (Done, error) {
 	c, err := s.payee(ctx, payer, payee)
 	if err != nil {
 		return Done{}, err
 	}
-	p, err := s.Price("send", a, payer.Tier)
+	p, err := s.Price(ctx, "send", a, payer.Tier)
 	if err != nil {
 		return Done{}, err
 	}

@@ -2,11 +2,9 @@ package accounts
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"tuma/accounts/ledger"
-	"tuma/internal/db"
 	"tuma/internal/money"
 	"tuma/internal/phone"
 )
@@ -57,21 +55,28 @@ func (s *Service) line(r ledger.Receipt, account ledger.AccountID) Line {
 			l.In = true
 		}
 	}
-	other := "to"
+	party := "to"
 	if l.In {
-		other = "from"
+		party = "from"
 	}
 	if l.Kind == "send" && l.In {
 		l.Kind = "receive"
 	}
-	l.Other = r.Memo[other+"_name"]
-	if l.Other == "" {
-		l.Other = r.Memo[other]
-		if n, err := phone.Parse(l.Other); err == nil {
-			l.Other = s.country.Phone.National(n)
-		}
-	}
+	l.Other = s.other(r, party)
 	return l
+}
+
+// other is what people call a party of an entry, "from" or "to": by name, else
+// by number.
+func (s *Service) other(r ledger.Receipt, party string) string {
+	if name := r.Memo[party+"_name"]; name != "" {
+		return name
+	}
+	number := r.Memo[party]
+	if n, err := phone.Parse(number); err == nil {
+		return s.country.Phone.National(n)
+	}
+	return number
 }
 
 // Left is what a wallet's limits still allow.
@@ -94,24 +99,4 @@ func (s *Service) Left(ctx context.Context, c Customer) (Left, error) {
 		l.ToMax = max(0, *a.Ceiling-a.Balance)
 	}
 	return l, nil
-}
-
-// ChangePIN replaces a customer's PIN and tells them by SMS.
-func (s *Service) ChangePIN(ctx context.Context, c Customer, sealed SealedPIN) error {
-	return s.changePIN(ctx, c.PIN, c.Phone, c.Lang, sealed)
-}
-
-// ChangePINOf does the same for anybody else with a PIN: operators.
-func (s *Service) ChangePINOf(ctx context.Context, id PINID, to phone.Number, lang string, sealed SealedPIN) error {
-	return s.changePIN(ctx, id, to, lang, sealed)
-}
-
-func (s *Service) changePIN(ctx context.Context, id PINID, to phone.Number, lang string, sealed SealedPIN) error {
-	return s.pool.InTx(ctx, func(tx *db.Tx) error {
-		if err := s.pins.setIn(ctx, tx, id, sealed); err != nil {
-			return err
-		}
-		key := fmt.Sprintf("pin:%d:%d", id, tx.Now.UnixMicro())
-		return s.notify(ctx, tx, key, to, lang, "pin_changed", s.stamp(tx.Now), 1)
-	})
 }

@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"context"
 	"embed"
 	"encoding/csv"
 	"errors"
@@ -10,9 +9,9 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
-	"tuma/internal/db"
 	"tuma/internal/money"
 )
 
@@ -46,12 +45,20 @@ type Band struct {
 	Amount    int64     `db:"amount"`
 }
 
+func (b Band) sameSet(c Band) bool {
+	return b.Sort == c.Sort && b.Kind == c.Kind && b.Effective.Equal(c.Effective)
+}
+
+func (b Band) same(c Band) bool { return b.Low == c.Low && b.High == c.High && b.Amount == c.Amount }
+
 // Tax is a rate on a fee before tax; published fees include it.
 type Tax struct {
 	Kind        string    `db:"kind"`
 	Effective   time.Time `db:"effective"`
 	BasisPoints int64     `db:"basis_points"`
 }
+
+func (x Tax) sameSet(y Tax) bool { return x.Kind == y.Kind && x.Effective.Equal(y.Effective) }
 
 // TierOf is a KYC tier's limits from a day on.
 type TierOf struct {
@@ -62,6 +69,8 @@ type TierOf struct {
 	PerDay     int64     `db:"per_day"`
 	MaxBalance int64     `db:"max_balance"`
 }
+
+func (x TierOf) sameSet(y TierOf) bool { return x.Tier == y.Tier && x.Effective.Equal(y.Effective) }
 
 // Tier is what a customer may do today.
 type Tier struct {
@@ -91,7 +100,11 @@ func ParseTariff(files fs.FS, currency money.Currency) (Tariff, error) {
 	return t, t.check()
 }
 
-// row is one line of a tariff file; its first error sticks.
+// sold are the kinds of entries that have a price. A file with another one has
+// a slip of the pen, and what was meant would be free of charge or not sold.
+const sold = " send withdraw deposit airtime "
+
+// row is one line of a tariff file.
 type row struct {
 	fields   []string
 	currency money.Currency
@@ -126,10 +139,13 @@ func eachRow(files fs.FS, name string, fields []string, currency money.Currency,
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err == nil {
-			err = add(row{record, currency})
+		if syntax, ok := errors.AsType[*csv.ParseError](err); ok {
+			return fmt.Errorf("%s line %d: %w", name, syntax.Line, syntax.Err)
 		}
 		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := add(row{record, currency}); err != nil {
 			line, _ := c.FieldPos(0)
 			return fmt.Errorf("%s line %d: %w", name, line, err)
 		}
@@ -146,12 +162,15 @@ func (t *Tariff) addBand(sort string, r row) error {
 	if err := errors.Join(err[:]...); err != nil {
 		return err
 	}
-	if b.Low <= 0 || b.High < b.Low {
-		return fmt.Errorf("the band from %d to %d is empty", b.Low, b.High)
+	switch {
+	case b.Kind == "" || !strings.Contains(sold, " "+b.Kind+" "):
+		return fmt.Errorf("%q is not one of%s", b.Kind, sold)
+	case b.Low <= 0 || b.High < b.Low:
+		return fmt.Errorf("the band from %s to %s is empty", r.fields[2], r.fields[3])
 	}
-	if n := len(t.Bands); n > 0 {
-		if l := t.Bands[n-1]; l.Sort == b.Sort && l.Kind == b.Kind && l.Effective.Equal(b.Effective) && b.Low <= l.High {
-			return errors.New("the band begins inside the one before it")
+	for _, other := range t.Bands {
+		if other.Sort == b.Sort && other.Kind == b.Kind && other.Effective.Equal(b.Effective) && b.Low <= other.High {
+			return errors.New("the band begins inside or before one above it; bands go upwards")
 		}
 	}
 	t.Bands = append(t.Bands, b)
@@ -164,10 +183,17 @@ func (t *Tariff) addTax(r row) error {
 		return err
 	}
 	rate, err := strconv.ParseInt(r.fields[2], 10, 32)
-	if err != nil || rate < 0 || rate > 10000 {
+	switch {
+	case err != nil || rate < 0 || rate > 10000:
 		return fmt.Errorf("a rate is 0 to 10000 basis points, not %q", r.fields[2])
+	case r.fields[1] != "fee":
+		return fmt.Errorf("the only tax is the one on a fee, not on %q", r.fields[1])
 	}
-	t.Taxes = append(t.Taxes, Tax{Kind: r.fields[1], Effective: day, BasisPoints: rate})
+	x := Tax{Kind: r.fields[1], Effective: day, BasisPoints: rate}
+	if slices.ContainsFunc(t.Taxes, x.sameSet) {
+		return errors.New("this tax has a rate from that day already")
+	}
+	t.Taxes = append(t.Taxes, x)
 	return nil
 }
 
@@ -182,8 +208,13 @@ func (t *Tariff) addTier(r row) error {
 	if err := errors.Join(err[:]...); err != nil {
 		return err
 	}
-	if tier.PerEntry <= 0 || tier.PerDay < tier.PerEntry || tier.MaxBalance <= 0 {
+	switch {
+	case tier.Tier < 1 || tier.Tier > 99 || strings.TrimSpace(tier.Name) == "":
+		return errors.New("a tier has a number from 1 to 99 and a name")
+	case tier.PerEntry <= 0 || tier.PerDay < tier.PerEntry || tier.MaxBalance <= 0:
 		return errors.New("a tier's limits are above zero, and a day's not under an entry's")
+	case slices.ContainsFunc(t.Tiers, tier.sameSet):
+		return errors.New("this tier has limits from that day already")
 	}
 	t.Tiers = append(t.Tiers, tier)
 	return nil
@@ -191,7 +222,7 @@ func (t *Tariff) addTier(r row) error {
 
 // check refuses a tariff without what every country needs.
 func (t Tariff) check() error {
-	for _, kind := range []string{"send", "withdraw", "deposit", "airtime"} {
+	for kind := range strings.FieldsSeq(sold) {
 		if !slices.ContainsFunc(t.Bands, func(b Band) bool { return b.Sort == "fee" && b.Kind == kind }) {
 			return fmt.Errorf("tariff: fees.csv has no band for %s", kind)
 		}
@@ -200,98 +231,6 @@ func (t Tariff) check() error {
 		if !slices.ContainsFunc(t.Tiers, func(x TierOf) bool { return x.Tier == n }) {
 			return fmt.Errorf("tariff: tiers.csv has no tier %d", n)
 		}
-	}
-	return nil
-}
-
-// ErrTariffChanged says that a published tariff differs from the files: what
-// customers were shown is not rewritten, a change gets a new effective date.
-var ErrTariffChanged = errors.New("tariff: a published tariff was changed; give the change a new effective date")
-
-const (
-	sqlBands   = `select sort, kind, effective, low, high, amount from tariff order by sort, kind, effective, low`
-	sqlTaxes   = `select kind, effective, basis_points from tax order by kind, effective`
-	sqlTiers   = `select tier, effective, name, per_entry, per_day, max_balance from tier order by tier, effective`
-	sqlAddBand = `insert into tariff (sort, kind, effective, low, high, amount) values ($1, $2, $3, $4, $5, $6)`
-	sqlAddTax  = `insert into tax (kind, effective, basis_points) values ($1, $2, $3)`
-	sqlAddTier = `insert into tier (tier, effective, name, per_entry, per_day, max_balance) values ($1, $2, $3, $4, $5, $6)`
-	// Two processes that start at once publish one after the other.
-	sqlPublish = `select pg_advisory_xact_lock(3340001)`
-)
-
-// publish adds what is new in t to the database and reads everything back.
-func publish(ctx context.Context, pool *db.Pool, t Tariff) (*tariffs, error) {
-	var all Tariff
-	err := pool.InTx(ctx, func(tx *db.Tx) error {
-		all = Tariff{}
-		if _, err := tx.Exec(ctx, sqlPublish); err != nil {
-			return err
-		}
-		if err := errors.Join(tx.Select(ctx, &all.Bands, sqlBands), tx.Select(ctx, &all.Taxes, sqlTaxes), tx.Select(ctx, &all.Tiers, sqlTiers)); err != nil {
-			return err
-		}
-		return all.add(ctx, tx, t)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("accounts: publishing the tariff: %w", err)
-	}
-	return &tariffs{all}, nil
-}
-
-func (all *Tariff) add(ctx context.Context, tx *db.Tx, t Tariff) error {
-	type set struct {
-		sort, kind string
-		effective  int64
-	}
-	of := func(b Band) set { return set{b.Sort, b.Kind, b.Effective.Unix()} }
-	old := map[set][]Band{}
-	for _, b := range all.Bands {
-		old[of(b)] = append(old[of(b)], b)
-	}
-	given := map[set][]Band{}
-	for _, b := range t.Bands {
-		given[of(b)] = append(given[of(b)], b)
-	}
-	for s, bands := range given {
-		was, there := old[s]
-		same := slices.EqualFunc(was, bands, func(a, b Band) bool { return a.Low == b.Low && a.High == b.High && a.Amount == b.Amount })
-		if there && !same {
-			return fmt.Errorf("%w: %s of %s", ErrTariffChanged, s.sort, s.kind)
-		}
-		if there {
-			continue
-		}
-		for _, b := range bands {
-			if _, err := tx.Exec(ctx, sqlAddBand, b.Sort, b.Kind, b.Effective, b.Low, b.High, b.Amount); err != nil {
-				return err
-			}
-			all.Bands = append(all.Bands, b)
-		}
-	}
-	for _, x := range t.Taxes {
-		i := slices.IndexFunc(all.Taxes, func(y Tax) bool { return y.Kind == x.Kind && y.Effective.Equal(x.Effective) })
-		if i >= 0 && all.Taxes[i].BasisPoints != x.BasisPoints {
-			return fmt.Errorf("%w: tax on %s", ErrTariffChanged, x.Kind)
-		} else if i >= 0 {
-			continue
-		}
-		if _, err := tx.Exec(ctx, sqlAddTax, x.Kind, x.Effective, x.BasisPoints); err != nil {
-			return err
-		}
-		all.Taxes = append(all.Taxes, x)
-	}
-	for _, x := range t.Tiers {
-		i := slices.IndexFunc(all.Tiers, func(y TierOf) bool { return y.Tier == x.Tier && y.Effective.Equal(x.Effective) })
-		if i >= 0 {
-			if y := all.Tiers[i]; y.PerEntry != x.PerEntry || y.PerDay != x.PerDay || y.MaxBalance != x.MaxBalance {
-				return fmt.Errorf("%w: tier %d", ErrTariffChanged, x.Tier)
-			}
-			continue
-		}
-		if _, err := tx.Exec(ctx, sqlAddTier, x.Tier, x.Effective, x.Name, x.PerEntry, x.PerDay, x.MaxBalance); err != nil {
-			return err
-		}
-		all.Tiers = append(all.Tiers, x)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"tuma/accounts/ledger"
@@ -22,7 +23,7 @@ import (
 const (
 	topUpPoll    = time.Second
 	topUpBatch   = 20
-	topUpLease   = 30 * time.Second
+	topUpLease   = 30 * time.Second // of a batch, whose orders are asked for at once: well over one time-out
 	topUpTimeout = 10 * time.Second
 	topUpBackOff = 5 * time.Minute // at most, between two tries
 )
@@ -125,12 +126,13 @@ func (s *Service) topUps(ctx context.Context, o AirtimeOperator) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, w := range orders {
-		if err := s.serveOrder(ctx, o, w); err != nil {
-			return len(orders), err
-		}
+	errs := make([]error, len(orders))
+	var all sync.WaitGroup
+	for i, w := range orders {
+		all.Go(func() { errs[i] = s.serveOrder(ctx, o, w) })
 	}
-	return len(orders), nil
+	all.Wait()
+	return len(orders), errors.Join(errs...)
 }
 
 func (s *Service) serveOrder(ctx context.Context, o AirtimeOperator, w order) error {
@@ -171,11 +173,24 @@ func (s *Service) refund(ctx context.Context, w order) error {
 	if err != nil {
 		return err
 	}
+	bought, err := s.book.ByCode(ctx, w.Reference)
+	if err != nil {
+		return err
+	}
+	var paid money.Amount // with the fee, if there was one
+	for _, p := range bought.Postings {
+		if p.Debit == c.Wallet {
+			paid += p.Amount
+		}
+	}
 	_, err = s.Post(ctx, ledger.Entry{
 		Ref: "airtime-refund:" + w.Reference, Kind: "reversal", Reverses: ledger.EntryID(w.Entry),
 		Memo: map[string]string{"from_name": "Airtime", "to": string(c.Phone), "reverses": w.Reference},
 		Rider: Rider{Owed: []Owed{{Party: "payer", To: c.Phone, Lang: c.Lang, Text: "airtime_refund", Account: c.Wallet,
-			Holes: text.Holes{"first": w.Reference, "amount": s.Money(money.Amount(w.Amount))}}}},
+			Holes: text.Holes{"first": w.Reference, "amount": s.Money(paid)}}}},
 	}, map[ledger.AccountID]Side{c.Wallet: Payee})
+	if r, ok := errors.AsType[ledger.Refusal](err); ok && r.Rule == ledger.ReversedBefore {
+		return nil // somebody gave the money back by hand
+	}
 	return err
 }

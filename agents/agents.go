@@ -43,21 +43,25 @@ func (s *Service) CreateAgent(ctx context.Context, name string) (id int64, err e
 		return 0, err
 	}
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error { return tx.Get(ctx, &id, sqlNewAgent, name, tx.Now) })
-	if db.Violates(err, "agent_has_one_name") {
-		err = fmt.Errorf("%w: an agent called %s", ErrExists, name)
+	switch {
+	case db.Violates(err, "agent_has_one_name"):
+		return 0, fmt.Errorf("%w: an agent called %s", ErrExists, name)
+	case err != nil:
+		return 0, fmt.Errorf("agents: creating an agent: %w", err)
 	}
-	return id, err
+	return id, nil
 }
 
-// maxTitle is what a notice has room for.
+// maxTitle is how long the name of a business may be; notices shorten it.
 const maxTitle = 30
 
 // checkTitle gives the name of an agent or till as it is kept. Unlike a
 // person's it may have digits and an ampersand.
 func checkTitle(name string) (string, error) {
+	const letters, signs = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", " '-.&"
 	name = strings.Join(strings.Fields(strings.ToUpper(name)), " ")
-	if len(name) < 3 || len(name) > maxTitle || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 '-.&") != "" {
-		return "", fmt.Errorf("a name has 3 to %d letters, digits, spaces or ' - . &, not %q", maxTitle, name)
+	if len(name) < 3 || len(name) > maxTitle || strings.Trim(name, letters+signs) != "" || !strings.ContainsAny(name, letters) {
+		return "", fmt.Errorf("agents: a name has 3 to %d letters, digits, spaces or ' - . &, not %.60q", maxTitle, name)
 	}
 	return name, nil
 }
@@ -82,8 +86,10 @@ func (s *Service) Float(ctx context.Context, o Operator) (Position, error) {
 		return Position{}, err
 	}
 	p := Position{Float: float.Balance, Commission: commission.Balance}
-	err = s.pool.Get(ctx, &p.CommissionToday, sqlCommissionToday, int64(o.Till.commission), s.midnight())
-	return p, err
+	if err := s.pool.Get(ctx, &p.CommissionToday, sqlCommissionToday, int64(o.Till.commission), s.midnight()); err != nil {
+		return Position{}, fmt.Errorf("agents: commission of today: %w", err)
+	}
+	return p, nil
 }
 
 // Last are the newest entries of a till's float, newest first.

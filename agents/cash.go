@@ -3,6 +3,7 @@ package agents
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"tuma/accounts"
 	"tuma/accounts/ledger"
@@ -17,9 +18,11 @@ const (
 	personName = 15
 )
 
-// QuoteDeposit names the customer and prices a deposit. Refusals: not_allowed,
-// till_closed, payee_unregistered, payee_frozen, then as in accounts.Price, then
-// float_low and payee_full; the book decides again when the money moves.
+// QuoteDeposit names the customer and prices a deposit. Refusals: frozen (the
+// operator), till_closed, not_allowed, payee_unregistered, payee_frozen, then as
+// in accounts.Price, then float_low and payee_full; the book decides again when
+// the money moves. Here payee_full is told before the PIN: the cash is on the
+// counter.
 func (s *Service) QuoteDeposit(ctx context.Context, o Operator, to phone.Number, a money.Amount) (accounts.Quote, error) {
 	c, p, err := s.deposit(ctx, o, to, a)
 	if err != nil {
@@ -30,7 +33,7 @@ func (s *Service) QuoteDeposit(ctx context.Context, o Operator, to phone.Number,
 		return accounts.Quote{}, err
 	}
 	q := accounts.Quote{Amount: a, Fee: p.Fee, Total: a + p.Fee, Payee: to, Name: c.Name, Balance: float.Balance}
-	if float.Balance < a {
+	if float.Balance < q.Total {
 		return q, accounts.Refuse("float_low")
 	}
 	left, err := s.accounts.Left(ctx, c)
@@ -57,13 +60,19 @@ func (s *Service) deposit(ctx context.Context, o Operator, to phone.Number, a mo
 	case c.Frozen:
 		return accounts.Customer{}, accounts.Price{}, accounts.Refuse("payee_frozen")
 	}
-	p, err := s.accounts.Price("deposit", a, accounts.Tier{})
+	p, err := s.accounts.Price(ctx, "deposit", a, accounts.Tier{})
 	return c, p, err
 }
 
 // Deposit turns the customer's cash into e-money: out of the till's float into
-// the wallet. Done.Balance is the till's float.
+// the wallet. Done.Balance is the till's float. Refusals as in QuoteDeposit; the
+// same ref again as in accounts.Send.
 func (s *Service) Deposit(ctx context.Context, ref string, o Operator, to phone.Number, a money.Amount) (accounts.Done, error) {
+	d, err := s.takeCash(ctx, ref, o, to, a)
+	return s.accounts.OrFirst(ctx, accounts.Payment{Ref: ref, Kind: "deposit", From: o.Till.float, To: string(to), Amount: a}, d, err)
+}
+
+func (s *Service) takeCash(ctx context.Context, ref string, o Operator, to phone.Number, a money.Amount) (accounts.Done, error) {
 	c, p, err := s.deposit(ctx, o, to, a)
 	if err != nil {
 		return accounts.Done{}, err
@@ -100,13 +109,18 @@ func (s *Service) QuoteWithdraw(ctx context.Context, c accounts.Customer, till s
 
 // Withdraw turns a customer's e-money into the till's float, and the operator
 // pays the cash. The customer asked for it, with the till's number. Refusals as
-// in Till, accounts.Price and of the book.
+// in Till, accounts.Price and of the book; the same ref again as in accounts.Send.
 func (s *Service) Withdraw(ctx context.Context, ref string, c accounts.Customer, till string, a money.Amount) (accounts.Done, error) {
+	d, err := s.payCash(ctx, ref, c, till, a)
+	return s.accounts.OrFirst(ctx, accounts.Payment{Ref: ref, Kind: "withdraw", From: c.Wallet, To: till, Amount: a}, d, err)
+}
+
+func (s *Service) payCash(ctx context.Context, ref string, c accounts.Customer, till string, a money.Amount) (accounts.Done, error) {
 	t, err := s.Till(ctx, till)
 	if err != nil {
 		return accounts.Done{}, err
 	}
-	p, err := s.accounts.Price("withdraw", a, c.Tier)
+	p, err := s.accounts.Price(ctx, "withdraw", a, c.Tier)
 	if err != nil {
 		return accounts.Done{}, err
 	}
@@ -145,13 +159,17 @@ const sqlOperatorsOf = `select msisdn, lang from operator where till = $1 and no
 // the till, since nobody signs in on a feature phone.
 func (s *Service) operatorsOf(ctx context.Context, till string) ([]told, error) {
 	var o []told
-	err := s.pool.Select(ctx, &o, sqlOperatorsOf, till)
-	return o, err
+	if err := s.pool.Select(ctx, &o, sqlOperatorsOf, till); err != nil {
+		return nil, fmt.Errorf("agents: operators of till %s: %w", till, err)
+	}
+	return o, nil
 }
 
 // RegisterCustomer opens a wallet of the full tier for a person whose ID
 // document the operator has seen, or raises the tier of one who registered
-// alone with the same document. The customer chooses the PIN on the first dial.
+// alone with the same document. The customer chooses the PIN on the first dial,
+// or keeps the one he has. Refusals: frozen (the operator), till_closed,
+// not_allowed, then as in accounts.Register.
 func (s *Service) RegisterCustomer(ctx context.Context, ref string, o Operator, r accounts.Registration) (accounts.Customer, error) {
 	if err := mayServe(o); err != nil {
 		return accounts.Customer{}, err

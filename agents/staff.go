@@ -22,7 +22,9 @@ const (
 	argonMemory  = 64 * 1024 // KiB
 	argonThreads = 4
 	argonKey     = 32
+	argonSalt    = 16
 	minPassword  = 10
+	maxPassword  = 200
 )
 
 // ErrNotStaff says that name and password do not open anything, or not this.
@@ -38,12 +40,12 @@ const (
 // or customer care. ErrExists when the name is taken.
 func (s *Service) CreateStaff(ctx context.Context, name, password, role string) error {
 	if len(name) < 2 || len(name) > 40 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
-		return fmt.Errorf("a staff name has 2 to 40 of a-z, 0-9, . and -, not %q", name)
+		return fmt.Errorf("agents: a staff name has 2 to 40 of a-z, 0-9, . and -, not %.60q", name)
 	}
-	if len(password) < minPassword {
-		return fmt.Errorf("a password has at least %d characters", minPassword)
+	if len(password) < minPassword || len(password) > maxPassword {
+		return fmt.Errorf("agents: a password has %d to %d characters", minPassword, maxPassword)
 	}
-	salt := make([]byte, 16)
+	salt := make([]byte, argonSalt)
 	if _, err := io.ReadFull(s.rand, salt); err != nil {
 		return fmt.Errorf("agents: salt: %w", err)
 	}
@@ -58,9 +60,11 @@ func (s *Service) CreateStaff(ctx context.Context, name, password, role string) 
 	case db.Violates(err, "staff_pkey"):
 		return fmt.Errorf("%w: a member of staff called %s", ErrExists, name)
 	case db.Violates(err, "role_is_known"):
-		return fmt.Errorf("a role is maker, checker or care, not %q", role)
+		return fmt.Errorf("agents: a role is maker, checker or care, not %.60q", role)
+	case err != nil:
+		return fmt.Errorf("agents: creating staff: %w", err)
 	}
-	return err
+	return nil
 }
 
 // CheckStaff verifies a member of staff's password; ErrNotStaff.
@@ -70,19 +74,22 @@ func (s *Service) CheckStaff(ctx context.Context, name, password string) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("agents: staff: %w", err)
 	}
+	if err != nil || len(password) > maxPassword {
+		// As long as for a name that exists: the time tells nobody which do.
+		argon2.IDKey(nil, make([]byte, argonSalt), argonTime, argonMemory, argonThreads, argonKey)
+		return ErrNotStaff
+	}
 	var memory, time uint32
 	var threads uint8
 	f := strings.Split(stored, "$")
 	if len(f) != 6 {
-		return ErrNotStaff
+		return fmt.Errorf("agents: the password of %s is not in a form that we wrote", name)
 	}
-	if _, err := fmt.Sscanf(f[3], "m=%d,t=%d,p=%d", &memory, &time, &threads); err != nil {
-		return ErrNotStaff
-	}
-	salt, err1 := base64.RawStdEncoding.DecodeString(f[4])
-	want, err2 := base64.RawStdEncoding.DecodeString(f[5])
-	if err := errors.Join(err1, err2); err != nil {
-		return ErrNotStaff
+	_, err1 := fmt.Sscanf(f[3], "m=%d,t=%d,p=%d", &memory, &time, &threads)
+	salt, err2 := base64.RawStdEncoding.DecodeString(f[4])
+	want, err3 := base64.RawStdEncoding.DecodeString(f[5])
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return fmt.Errorf("agents: the password of %s is not in a form that we wrote: %w", name, err)
 	}
 	got := argon2.IDKey([]byte(password), salt, time, memory, threads, uint32(len(want)))
 	if subtle.ConstantTimeCompare(got, want) != 1 {

@@ -42,10 +42,14 @@ const (
 	sqlTill    = `select ` + tillFields + ` from till t join agent a on a.id = t.agent where t.number = $1`
 )
 
+func isTillNumber(s string) bool {
+	return len(s) == tillDigits && strings.Trim(s, "0123456789") == ""
+}
+
 // Till finds a till that is open for business. Refusals: bad_till (not six
 // digits), till_unknown, till_closed.
 func (s *Service) Till(ctx context.Context, number string) (Till, error) {
-	if len(number) != tillDigits || strings.Trim(number, "0123456789") != "" {
+	if !isTillNumber(number) {
 		return Till{}, accounts.Refuse("bad_till")
 	}
 	var r tillRow
@@ -74,14 +78,33 @@ func (s *Service) CreateTill(ctx context.Context, agent, name, wanted string) (n
 	if name, err = checkTitle(name); err != nil {
 		return "", err
 	}
-	if wanted != "" && (len(wanted) != tillDigits || strings.Trim(wanted, "0123456789") != "") {
-		return "", fmt.Errorf("a till's number has %d digits, not %q", tillDigits, wanted)
+	if agent, err = checkTitle(agent); err != nil {
+		return "", err
 	}
+	if wanted != "" && !isTillNumber(wanted) {
+		return "", fmt.Errorf("agents: a till's number has %d digits, not %.60q", tillDigits, wanted)
+	}
+	for {
+		number, err = s.createTill(ctx, agent, name, wanted)
+		taken := db.Violates(err, "till_pkey")
+		switch {
+		case taken && wanted == "":
+			continue // the next free number was given by hand; there is another after it
+		case taken:
+			return "", fmt.Errorf("%w: a till with the number %s", ErrExists, wanted)
+		case err != nil:
+			return "", fmt.Errorf("agents: creating a till: %w", err)
+		}
+		return number, nil
+	}
+}
+
+func (s *Service) createTill(ctx context.Context, agent, name, wanted string) (number string, err error) {
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
 		var id int64
-		err := tx.Get(ctx, &id, sqlAgentID, strings.ToUpper(agent))
+		err := tx.Get(ctx, &id, sqlAgentID, agent)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("there is no agent called %q", agent)
+			return fmt.Errorf("there is no agent called %s", agent)
 		}
 		if err != nil {
 			return err
@@ -95,15 +118,13 @@ func (s *Service) CreateTill(ctx context.Context, agent, name, wanted string) (n
 		if err != nil {
 			return err
 		}
-		return tx.Get(ctx, &number, sqlNewTill, id, name, int64(float), int64(commission), tx.Now, wanted)
+		err = tx.Get(ctx, &number, sqlNewTill, id, name, int64(float), int64(commission), tx.Now, wanted)
+		if err == nil && !isTillNumber(number) {
+			err = fmt.Errorf("the numbers of %d digits are used up", tillDigits)
+		}
+		return err
 	})
-	if db.Violates(err, "till_pkey") {
-		return "", fmt.Errorf("%w: a till with the number %s", ErrExists, wanted)
-	}
-	if err != nil {
-		return "", fmt.Errorf("agents: creating a till: %w", err)
-	}
-	return number, nil
+	return number, err
 }
 
 // Operator is a person at a till.
@@ -175,8 +196,12 @@ const sqlNewOperator = `
 insert into operator (id, msisdn, till, name, id_number, role, lang, pin, created_at)
 values (nextval('operator_id'), $1, $2, $3, $4, $5, $6, $7, $8)`
 
-// CreateOperator puts a person at a till. ErrExists when the number is an operator's.
+// CreateOperator puts a person at a till. ErrExists when the number is an
+// operator's; refusals bad_name, bad_id, bad_lang, then as in Till.
 func (s *Service) CreateOperator(ctx context.Context, n NewOperator) error {
+	if n.Phone == "" {
+		return errors.New("agents: an operator has a phone number")
+	}
 	name, err := s.accounts.CheckName(n.Name)
 	if err != nil {
 		return err
@@ -203,14 +228,14 @@ func (s *Service) CreateOperator(ctx context.Context, n NewOperator) error {
 	case db.Violates(err, "number_has_one_operator"):
 		return fmt.Errorf("%w: an operator with the number %s", ErrExists, n.Phone)
 	case db.Violates(err, "role_is_known"):
-		return fmt.Errorf("a role is owner, assistant or auditor, not %q", n.Role)
+		return fmt.Errorf("agents: a role is owner, assistant or auditor, not %.60q", n.Role)
 	case err != nil:
 		return fmt.Errorf("agents: creating an operator: %w", err)
 	}
 	return nil
 }
 
-// mayServe refuses an operator who cannot move money now: till_closed, frozen,
+// mayServe refuses an operator who cannot move money now: frozen, till_closed,
 // not_allowed.
 func mayServe(o Operator) error {
 	switch {

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +15,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// shots is where the browser test leaves pictures of the page; unset: nowhere.
-var shots = os.Getenv("SIMULATOR_SHOTS")
+var shots = flag.String("shots", "", "folder for pictures of the page")
 
 // browser starts a headless chromium with one tab on the page.
 func browser(t *testing.T, w *world, width, height int64) context.Context {
@@ -77,15 +77,15 @@ func sees(t *testing.T, ctx context.Context, expression, want string) {
 
 func shoot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
-	if shots == "" {
+	if *shots == "" {
 		return
 	}
 	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err == nil {
-		err = os.MkdirAll(shots, 0o755)
+		err = os.MkdirAll(*shots, 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(shots, strings.ReplaceAll(name, "/", "-")+".png"), picture, 0o644)
+		err = os.WriteFile(filepath.Join(*shots, strings.ReplaceAll(name, "/", "-")+".png"), picture, 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)

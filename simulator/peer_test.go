@@ -45,6 +45,9 @@ func newApplication(t testing.TB) *application {
 		}
 		status, body := answer(r.PostForm.Get("text"))
 		w.Header().Set("Content-Type", "text/plain")
+		if status == http.StatusFound {
+			w.Header().Set("Location", "/elsewhere")
+		}
 		w.WriteHeader(status)
 		io.WriteString(w, body)
 	})

@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -31,7 +32,9 @@ func (w *world) twilio(t *testing.T, path, sid, token string, form url.Values) (
 	}
 	defer resp.Body.Close()
 	var answer map[string]any
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+	d := json.NewDecoder(resp.Body)
+	d.UseNumber()
+	if err := d.Decode(&answer); err != nil {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, answer
@@ -103,8 +106,7 @@ func TestTwilioRefusals(t *testing.T) {
 	}
 	for name, test := range tests {
 		status, got := w.twilio(t, test.path, test.sid, test.token, test.form)
-		code, _ := got["code"].(float64)
-		if status != test.status || int(code) != test.code || got["message"] == "" || int(got["status"].(float64)) != status {
+		if status != test.status || fmt.Sprint(got["code"]) != fmt.Sprint(test.code) || got["message"] == "" || fmt.Sprint(got["status"]) != fmt.Sprint(status) {
 			t.Errorf("%s: %d %v, want %d and %d", name, status, got, test.status, test.code)
 		}
 	}

@@ -126,6 +126,9 @@ func (m Menu) checkShape(sc Screen, say func(format string, args ...any)) {
 	if sc.Ask == Nothing && sc.Do != nil {
 		say("has Do, but no question")
 	}
+	if sc.Root && len(sc.Pick) == 0 {
+		say("a root is a list")
+	}
 	if sc.Long && !sc.End {
 		say("only an end may be long")
 	}

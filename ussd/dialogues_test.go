@@ -2,7 +2,12 @@ package ussd_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"flag"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -176,4 +181,55 @@ func TestMenuDocument(t *testing.T) {
 	}
 }
 
-var _ = time.Second
+// The same dialogues over HTTP, as from outside: other numbers, other receipts,
+// another time, any number of times.
+func TestDialoguesOverHTTP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.people(dialogues.DefaultCast())
+	w.float("100001", 200_000_00)
+	w.clock.wait(3*time.Hour + 17*time.Minute)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ussd/", func(rw http.ResponseWriter, r *http.Request) {
+		w.clock.wait(30 * time.Second) // dialogues are quicker than people: ten dials a minute
+		r.RemoteAddr = "192.0.2.1:1"
+		w.handler.ServeHTTP(rw, r)
+	})
+	mux.HandleFunc("GET /simulator/phones/{number}/sms", func(rw http.ResponseWriter, r *http.Request) {
+		type sms struct {
+			Body string `db:"body" json:"body"`
+		}
+		inbox := []sms{}
+		if err := w.pool.Select(r.Context(), &inbox, `select body from notice where to_msisdn = $1 order by id`, r.PathValue("number")); err != nil {
+			http.Error(rw, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		json.NewEncoder(rw).Encode(inbox)
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	files, err := filepath.Glob("dialogues/*.txt")
+	w.must(err)
+	played, inside := 0, 0
+	for _, file := range append(files, "dialogues/send.txt") {
+		raw, err := os.ReadFile(file)
+		w.must(err)
+		script, err := dialogues.Parse(file, string(raw))
+		w.must(err)
+		stage := &dialogues.Remote{BaseURL: server.URL, Client: server.Client(), ServiceCode: "*334#", Rand: rand.Reader, Patience: 5 * time.Second}
+		p, err := dialogues.Play(t.Context(), script, stage, dialogues.Options{ServiceCode: "*334#", Loose: true})
+		switch {
+		case errors.Is(err, dialogues.ErrOnlyInside):
+			inside++
+		case err != nil:
+			t.Errorf("%v\n%s", err, w.log)
+		case p.Diff != "":
+			t.Errorf("- the file, + the server:\n%s", p.Diff)
+		default:
+			played++
+		}
+	}
+	if played < 8 || inside < 5 {
+		t.Errorf("%d played, %d only in process", played, inside)
+	}
+}

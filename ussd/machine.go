@@ -262,7 +262,10 @@ func (m *Machine) keep(ctx context.Context, r Request, h *held, w *walk, t *trac
 	ses.Steps = append(ses.Steps, storedStep{Hash: m.sessions.hash(r.id(), r.Text), Length: len(r.Text), Sequence: r.Sequence, Reply: reply})
 	resume := m.menu.resumePoint(*w.step.state)
 	if reply.End {
-		ses.Closed, ses.State, resume = true, state{Lang: ses.State.Lang}, nil
+		ses.Closed, ses.State = true, state{Lang: ses.State.Lang}
+		if w.err == nil || t.ref != "" {
+			resume = nil // after a failure of ours the customer may go on, unless money could have moved
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveBudget)
 	defer cancel()

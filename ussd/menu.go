@@ -19,7 +19,7 @@ func Tree() Menu {
 		"resume_go": {Then: Resumed},
 
 		// A stranger
-		"stranger":        {Pick: Pick{"register", "first_language"}},
+		"stranger":        {Root: true, Pick: Pick{"register", "first_language"}},
 		"register":        {Ask: Name, Then: "register_id"},
 		"register_id":     {Ask: IDNumber, Then: "register_pin"},
 		"register_pin":    {Ask: NewPIN, Then: "register_repeat"},
@@ -28,7 +28,7 @@ func Tree() Menu {
 		"first_language":  {Ask: Language, Do: setLanguage, Then: "stranger"},
 
 		// A customer
-		"customer": {Pick: Pick{"send", "withdraw", "airtime", "account"}},
+		"customer": {Root: true, Pick: Pick{"send", "withdraw", "airtime", "account"}},
 
 		"send":        {Ask: Phone, Do: lookUpPayee, Then: "send_amount"},
 		"send_amount": {Ask: Amount, Then: "send_pin"},
@@ -76,7 +76,7 @@ func Tree() Menu {
 		"unlocked":     {End: true},
 
 		// An operator at a till
-		"operator":    {Pick: Pick{"deposit", "enrol", "float", "last", "change_pin", "language", "wallet"}},
+		"operator":    {Root: true, Pick: Pick{"deposit", "enrol", "float", "last", "change_pin", "language", "wallet"}},
 		"till_locked": {Pick: Pick{"unlock", "wallet"}},
 
 		"deposit":        {Ask: Phone, Do: lookUpCustomer, Then: "deposit_amount"},
@@ -135,6 +135,7 @@ type Screen struct {
 	Pick   Pick   // lists the labels of these screens to choose from
 	Ask    Kind   // asks for one thing and checks that it is one
 	End    bool   // the last words of a session
+	Root   bool   // the top of somebody's menu, which the answers of a dial string are meant for
 	Long   bool   // the text may be longer than a phone's screen and is then shown in pages
 
 	Do   Action  // when the answer has been checked (behind a PIN question: the PIN was right)

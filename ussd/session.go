@@ -115,12 +115,22 @@ var openScript = redis.NewScript(`
 if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {'locked'} end
 return {'ok', redis.call('GET', KEYS[1]), redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])}`)
 
-// The session is written only by whoever still holds the lock.
+// The session is written only by whoever still holds the lock, and the line
+// only by the newest session on it: one that is opening, or is on it already.
 var saveScript = redis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[5])
+local line = redis.call('GET', KEYS[3])
+if ARGV[6] == 'opening' or not line or cjson.decode(line)['session'] == ARGV[7] then
+  redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[5])
+end
 redis.call('DEL', KEYS[2])
+return 1`)
+
+var forgetScript = redis.NewScript(`
+local line = redis.call('GET', KEYS[1])
+if line and cjson.decode(line)['session'] ~= ARGV[3] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`)
 
 var releaseScript = redis.NewScript(`
@@ -189,7 +199,11 @@ func (h *held) save(ctx context.Context, resume *state) error {
 	if err != nil {
 		return err
 	}
-	err = saveScript.Run(ctx, h.s.redis, h.keys(), h.token, body, sessionLifetime.Milliseconds(), end, lifetime.Milliseconds()).Err()
+	stage := "going on"
+	if len(h.session.Steps) == 1 {
+		stage = "opening"
+	}
+	err = saveScript.Run(ctx, h.s.redis, h.keys(), h.token, body, sessionLifetime.Milliseconds(), end, lifetime.Milliseconds(), stage, h.id).Err()
 	if err != nil {
 		return fmt.Errorf("ussd: storing the session: %w", err)
 	}
@@ -198,16 +212,18 @@ func (h *held) save(ctx context.Context, resume *state) error {
 
 // forget removes what could be resumed. It comes before money moves: whoever
 // comes back after that starts at the beginning and is asked whether he means
-// the same payment again.
-func (h *held) forget(ctx context.Context) error {
+// the same payment again. It is false when a newer session has been opened on
+// the same phone: then this one must not pay.
+func (h *held) forget(ctx context.Context) (newest bool, err error) {
 	end, err := h.lineWith(nil)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := h.s.redis.Set(ctx, "ussd:line:"+string(h.from), end, sessionLifetime).Err(); err != nil {
-		return fmt.Errorf("ussd: before the payment: %w", err)
+	n, err := forgetScript.Run(ctx, h.s.redis, h.keys()[2:3], end, sessionLifetime.Milliseconds(), h.id).Int()
+	if err != nil {
+		return false, fmt.Errorf("ussd: before the payment: %w", err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 func (h *held) lineWith(resume *state) ([]byte, error) {

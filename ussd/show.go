@@ -49,6 +49,7 @@ func (w *walk) pages() []string {
 	if !sc.Long {
 		return []string{v.text()}
 	}
+	v.problem = "" // it would move the pages' borders, and the line with the key says enough
 	return v.pages()
 }
 

@@ -55,6 +55,7 @@ func (m *Machine) walk(r Request, h *held, t *trace) *walk {
 // may be a PIN.
 func (w *walk) dial(ctx context.Context, inputs []string) {
 	w.home(ctx)
+	w.halt = !w.screen().Root
 	for _, in := range inputs {
 		if w.over || w.halt || w.screen().Ask.Secret() || w.step.Inputs >= MaxSteps {
 			break
@@ -122,10 +123,15 @@ func (w *walk) take(ctx context.Context, input string) {
 		}
 	case len(sc.Pick) > 0:
 		for i, target := range sc.Pick {
-			if input == strconv.Itoa(i+1) {
+			switch {
+			case input != strconv.Itoa(i+1):
+				continue
+			case target == w.m.menu.Start:
+				w.home(ctx)
+			default:
 				w.arrive(ctx, target)
-				return
 			}
+			return
 		}
 		w.refused(ctx, sc, accounts.Refuse("bad_choice"))
 	default:
@@ -147,8 +153,13 @@ func (w *walk) act(ctx context.Context, sc Screen) bool {
 	var err error
 	switch {
 	case sc.Pay != nil:
-		if err := w.h.forget(ctx); err != nil {
+		newest, err := w.h.forget(ctx)
+		if err != nil {
 			w.fail(err)
+			return false
+		}
+		if !newest {
+			w.end("over", nil)
 			return false
 		}
 		w.t.ref = w.step.ordinal()

@@ -133,42 +133,22 @@ func SetRules(ctx context.Context, tx *db.Tx, id AccountID, r Rules) error {
 }
 
 const (
-	sqlHouse    = `select account from house_account where kind = $1 and currency = $2`
-	sqlNewHouse = `
-with number as (select coalesce(max(account), 0) + 1 as id from house_account),
-     opened as (insert into account (id, kind, currency, floor) select id, $1, $2, $3 from number returning id)
-insert into house_account (kind, currency, account) select $1, $2, id from opened returning account`
+	sqlAccount    = `select id, kind, currency, balance, floor, ceiling, status, day_limit, day, day_spent from account where id = $1`
+	sqlAllOfHouse = `
+select min(id) as id, min(kind) as kind, min(currency) as currency, sum(balance)::bigint as balance, null::bigint as floor, null::bigint as ceiling,
+       0::smallint as status, null::bigint as day_limit, max(day) as day, sum(day_spent)::bigint as day_spent
+from account where id between $1 and $1 + 15 having count(*) > 0`
 )
 
-// House gives the house's account of that kind and currency and opens it the
-// first time. The house's accounts have no floor: trust and commission expense
-// are negative by nature, the others only ever gain or are settled by staff.
-func (b *Book) House(ctx context.Context, k Kind, currency string) (AccountID, error) {
-	var id AccountID
-	for try := 0; ; try++ {
-		err := b.pool.InTx(ctx, func(tx *db.Tx) error {
-			err := tx.Get(ctx, &id, sqlHouse, string(k), currency)
-			if errors.Is(err, sql.ErrNoRows) {
-				err = tx.Get(ctx, &id, sqlNewHouse, string(k), currency, nil)
-			}
-			return err
-		})
-		// Another process may open the same or the next account at this moment.
-		if err == nil || try == 20 || !(db.Violates(err, "house_account") || db.Violates(err, "account_pkey")) {
-			if err != nil {
-				err = fmt.Errorf("ledger: house account %s %s: %w", k, currency, err)
-			}
-			return id, err
-		}
-	}
-}
-
-const sqlAccount = `select id, kind, currency, balance, floor, ceiling, status, day_limit, day, day_spent from account where id = $1`
-
-// Account reads an account as it stands; ErrNotFound when there is none.
+// Account reads an account as it stands; ErrNotFound when there is none. One of
+// the house's is read whole.
 func (b *Book) Account(ctx context.Context, id AccountID) (Account, error) {
 	var r accountRow
-	err := b.pool.Get(ctx, &r, sqlAccount, int64(id))
+	query := sqlAccount
+	if id < houseEnds {
+		id, query = whole(id), sqlAllOfHouse
+	}
+	err := b.pool.Get(ctx, &r, query, int64(id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Account{}, fmt.Errorf("account %d: %w", id, ErrNotFound)
 	}

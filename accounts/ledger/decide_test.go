@@ -117,7 +117,7 @@ func tableAccount(t *testing.T, b *Book, w []string) AccountID {
 	free.Status = Open
 	id := account(t, b, kind, free)
 	if start != 0 {
-		must(t)(b.Post(t.Context(), move("start:"+itoa(int64(id)), house(t, b, Trust), id, start)))
+		must(t)(b.Post(t.Context(), transfer("start:"+itoa(int64(id)), house(t, b, Trust), id, start)))
 	}
 	setRules(t, b, id, r)
 	return id

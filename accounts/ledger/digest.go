@@ -2,10 +2,10 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"hash"
-	"sort"
+	"slices"
 	"time"
 )
 
@@ -29,23 +29,34 @@ func memoOf(text string) map[string]string {
 	return m
 }
 
-// entryDigest is the SHA-256 of everything that an entry says.
-func entryDigest(id EntryID, at time.Time, kind, ref string, reverses EntryID, memo string, postings []Posted) []byte {
-	h := sha256.New()
-	field(h, id, at.UTC().UnixMicro(), kind, ref, reverses, memo, len(postings))
-	for _, p := range postings {
-		field(h, p.Why, p.Debit, p.Credit, p.Amount, p.DebitAfter, p.CreditAfter)
+// entryDigest is the SHA-256 of everything that an entry says. buf is scratch.
+func entryDigest(buf []byte, id EntryID, at time.Time, kind, ref string, reverses EntryID, memo string, postings []Posted) (digest, scratch []byte) {
+	b := number(buf[:0], int64(id), at.UnixMicro(), int64(reverses), int64(len(postings)))
+	b = words(b, kind, ref, memo)
+	for i := range postings {
+		p := &postings[i]
+		b = words(b, string(p.Why))
+		b = number(b, int64(p.Debit), int64(p.Credit), int64(p.Amount), int64(p.DebitAfter), int64(p.CreditAfter))
 	}
-	return h.Sum(nil)
+	h := sha256.Sum256(b)
+	return h[:], b
 }
 
-// field writes values with their lengths before them, so that no two lists of
-// values give the same bytes.
-func field(h hash.Hash, values ...any) {
+func number(b []byte, values ...int64) []byte {
 	for _, v := range values {
-		s := fmt.Sprint(v)
-		fmt.Fprintf(h, "%d:%s", len(s), s)
+		b = binary.BigEndian.AppendUint64(b, uint64(v))
 	}
+	return b
+}
+
+// words appends texts with their lengths before them, so that no two lists of
+// texts give the same bytes.
+func words(b []byte, values ...string) []byte {
+	for _, v := range values {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
+		b = append(b, v...)
+	}
+	return b
 }
 
 // genesis is what the first block of a chain follows.
@@ -56,20 +67,20 @@ func genesis(chain int64) []byte {
 
 // blockDigest seals one commit's entries to all before them in the chain.
 func blockDigest(before []byte, chain, n int64, digests [][]byte) []byte {
-	h := sha256.New()
-	h.Write(before)
-	field(h, chain, n, len(digests))
+	b := append([]byte(nil), before...)
+	b = number(b, chain, n, int64(len(digests)))
 	for _, d := range digests {
-		h.Write(d)
+		b = append(b, d...)
 	}
-	return h.Sum(nil)
+	h := sha256.Sum256(b)
+	return h[:]
 }
 
-func sortedIDs(set map[AccountID]bool) []int64 {
+func sortedIDs[V any](set map[AccountID]V) []int64 {
 	ids := make([]int64, 0, len(set))
 	for id := range set {
 		ids = append(ids, int64(id))
 	}
-	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
+	slices.Sort(ids)
 	return ids
 }

@@ -63,7 +63,7 @@ func balance(t testing.TB, b *Book, id AccountID) money.Amount {
 	return a.Balance
 }
 
-func move(ref string, from, to AccountID, a money.Amount) Entry {
+func transfer(ref string, from, to AccountID, a money.Amount) Entry {
 	return Entry{Ref: ref, Kind: "test", Postings: []Posting{{Why: Principal, Debit: from, Credit: to, Amount: a}}}
 }
 

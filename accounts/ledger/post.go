@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tuma/internal/db"
@@ -12,44 +13,57 @@ import (
 
 // How the queue is served.
 const (
-	queueLength   = 4096 // beyond it callers are told ErrBusy at once: a full queue is seconds long
-	batchSize     = 256  // entries of one commit
-	batchTimeout  = 12 * time.Second
-	unknownTries  = 20 // of a batch whose commit got no answer; asking again is safe, the Refs decide
-	unknownPause  = 100 * time.Millisecond
-	idBlock       = 64 // entry numbers taken at a time; entry_id's increment
-	defaultPoster = 2
+	queueLength    = 16384           // callers that may wait, whatever the speed
+	leastQueue     = 512             // callers that may always wait, however slow it is
+	longestWait    = 2 * time.Second // beyond it a caller is told ErrBusy at once
+	batchSize      = 256             // entries of one commit
+	batchTimeout   = 12 * time.Second
+	defaultPosters = 2
 )
 
 // Config is what a Book needs besides its database.
 type Config struct {
 	Zone       *time.Location // of the day's limit and of receipts
 	ReceiptKey []byte         // keyed permutation of receipts; the same in every process
-	Posters    int            // commits under way at once; 0: 2
+	Posters    int            // commits under way at once; 0: 2. The pool has more connections for batches than that
 	Hooks      []Hook
+	After      func() // called after each commit that accepted something; must not wait
 }
 
 // Book is the way to post and to read. It is safe for concurrent use, and
-// several processes may each have one on the same database.
+// several processes may each have one on the same database. Nothing in it grows
+// with the number of accounts.
 type Book struct {
-	pool  *db.Pool
-	zone  *time.Location
-	codes codes
-	hooks []Hook
+	pool   *db.Pool
+	zone   *time.Location
+	codes  codes
+	hooks  []Hook
+	after  func()
+	houses houses
+	ids    ids
+	pace   pace
 
 	queue  chan *request
 	closed chan struct{}
 	ended  chan struct{} // closed when the posters have ended
 	once   sync.Once
 	done   sync.WaitGroup
-	ids    ids
 }
 
+// request is one caller's entry on its way.
 type request struct {
-	ctx    context.Context
 	entry  Entry
+	state  atomic.Int32
 	answer chan answer // room for one: the poster never waits
 }
+
+// The states of a request. Whoever moves it out of waiting decides: a poster
+// that takes it, or a caller that gives up and then knows that nothing happened.
+const (
+	waiting int32 = iota
+	taken
+	withdrawn
+)
 
 type answer struct {
 	receipt Receipt
@@ -62,12 +76,20 @@ func New(pool *db.Pool, c Config) (*Book, error) {
 		return nil, errors.New("ledger: the book needs a time zone and a receipt key of at least 16 bytes")
 	}
 	if c.Posters == 0 {
-		c.Posters = defaultPoster
+		c.Posters = defaultPosters
+	}
+	codes, err := newCodes(c.ReceiptKey, c.Zone)
+	if err != nil {
+		return nil, err
 	}
 	b := &Book{
-		pool: pool, zone: c.Zone, codes: codes{c.ReceiptKey, c.Zone}, hooks: c.Hooks,
+		pool: pool, zone: c.Zone, codes: codes, hooks: c.Hooks, after: c.After,
 		queue: make(chan *request, queueLength), closed: make(chan struct{}), ended: make(chan struct{}),
 	}
+	if err := b.openMonths(context.Background(), pool.Now()); err != nil {
+		return nil, err
+	}
+	b.done.Go(b.keepMonths)
 	for range c.Posters {
 		p := &poster{book: b}
 		b.done.Go(p.run)
@@ -96,19 +118,22 @@ func (b *Book) Day(at time.Time) time.Time {
 // The same Ref again gives the first receipt, marked Again, whatever happened
 // to the earlier callers; with different content it is refused with RefReused.
 // The error is a Refusal, or one of ErrMalformed, ErrBusy, ErrClosed,
-// ErrNotPosted (nothing happened), ErrUnknown (post again with the same Ref),
-// or a fault of the database (nothing happened).
+// ErrNotPosted (nothing happened), ErrUnknown (post again with the same Ref, or
+// ask ByRef), or a fault of the database (nothing happened).
 func (b *Book) Post(ctx context.Context, e Entry) (Receipt, error) {
 	if err := e.check(); err != nil {
 		return Receipt{}, err
 	}
-	r := &request{ctx: ctx, entry: e, answer: make(chan answer, 1)}
+	r := &request{entry: e, answer: make(chan answer, 1)}
 	select {
 	case <-b.closed:
 		return Receipt{}, ErrClosed
 	case <-ctx.Done():
 		return Receipt{}, fmt.Errorf("%w: %w", ErrNotPosted, ctx.Err())
 	default:
+	}
+	if len(b.queue) >= b.pace.room() {
+		return Receipt{}, ErrBusy
 	}
 	select {
 	case b.queue <- r:
@@ -119,10 +144,13 @@ func (b *Book) Post(ctx context.Context, e Entry) (Receipt, error) {
 	case a := <-r.answer:
 		return a.receipt, a.err
 	case <-ctx.Done():
+		if r.state.CompareAndSwap(waiting, withdrawn) {
+			return Receipt{}, fmt.Errorf("%w: %w", ErrNotPosted, ctx.Err())
+		}
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 	case <-b.ended:
 		// The posters ended between our look at closed and our place in the
-		// queue; nobody will take the entry.
+		// queue; nobody will take the entry now.
 		select {
 		case a := <-r.answer:
 			return a.receipt, a.err
@@ -135,60 +163,66 @@ func (b *Book) Post(ctx context.Context, e Entry) (Receipt, error) {
 // poster takes entries from the queue and commits them in batches, each batch a
 // block of its own chain.
 type poster struct {
-	book  *Book
-	chain int64 // 0: a new one is opened with the next batch
-	n     int64
-	head  []byte
+	book    *Book
+	chain   int64 // 0: a new one is opened with the next batch
+	n       int64
+	head    []byte
+	batch   []*request
+	scratch []byte
 }
+
+// lane chooses the stripes of the house's accounts; posters of all processes
+// have different chains.
+func (p *poster) lane() int { return int(p.chain % stripes) }
 
 func (p *poster) run() {
-	for {
-		batch := p.next()
-		if len(batch) == 0 {
-			return
-		}
-		p.serve(batch)
+	for p.next() {
+		began := time.Now()
+		p.serve(p.batch)
+		p.book.pace.served(len(p.batch), time.Since(began))
 	}
 }
 
-// next waits for one entry and takes those that are already behind it: a lone
-// caller waits for nobody.
-func (p *poster) next() []*request {
-	var batch []*request
-	select {
-	case r := <-p.book.queue:
-		batch = append(batch, r)
-	case <-p.book.closed:
-	}
-	for len(batch) < batchSize {
+// next fills the batch: it waits for one entry and takes those that are already
+// behind it. A lone caller waits for nobody. It is false when the book is
+// closed and the queue empty.
+func (p *poster) next() bool {
+	p.batch = p.batch[:0]
+	for len(p.batch) == 0 {
 		select {
 		case r := <-p.book.queue:
-			batch = append(batch, r)
-			continue
+			p.take(r)
+		case <-p.book.closed:
+			select {
+			case r := <-p.book.queue:
+				p.take(r)
+			default:
+				return false
+			}
+		}
+	}
+	for len(p.batch) < batchSize {
+		select {
+		case r := <-p.book.queue:
+			p.take(r)
 		default:
+			return true
 		}
-		break
 	}
-	waiting := batch[:0]
-	for _, r := range batch {
-		if err := r.ctx.Err(); err != nil {
-			r.answer <- answer{err: fmt.Errorf("%w: %w", ErrNotPosted, err)}
-			continue
-		}
-		waiting = append(waiting, r)
-	}
-	if len(waiting) == 0 && len(batch) > 0 {
-		return p.next()
-	}
-	return waiting
+	return true
 }
 
-// serve commits a batch and answers its callers. A batch that fails as a whole
-// is tried entry by entry, so that one which the database cannot take does not
-// hurt its neighbours.
+func (p *poster) take(r *request) {
+	if r.state.CompareAndSwap(waiting, taken) {
+		p.batch = append(p.batch, r)
+	}
+}
+
+// serve commits a batch and answers its callers. A batch that the database
+// cannot take is tried entry by entry, so that one does not hurt its neighbours.
 func (p *poster) serve(batch []*request) {
 	answers, err := p.commit(batch)
-	if err != nil && len(batch) > 1 && !errors.Is(err, ErrUnknown) {
+	if err != nil && len(batch) > 1 && ofOneEntry(err) {
 		for _, r := range batch {
 			p.serve([]*request{r})
 		}
@@ -203,162 +237,56 @@ func (p *poster) serve(batch []*request) {
 	}
 }
 
-// commit runs a batch in one transaction. When the commit's answer is lost it
-// runs the batch again: whatever stands is found by its Ref.
-func (p *poster) commit(batch []*request) ([]answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
-	defer cancel()
-	for try := 1; ; try++ {
-		var answers []answer
-		var sealed seal
-		err := p.book.pool.InTx(ctx, func(tx *db.Tx) (err error) {
-			answers, sealed, err = p.attempt(ctx, tx, batch)
-			return err
-		})
-		switch {
-		case err == nil:
-			if sealed.n > 0 {
-				p.chain, p.n, p.head = sealed.chain, sealed.n, sealed.digest
-			}
-			return answers, nil
-		case errors.Is(err, db.ErrUnknown):
-			p.chain = 0 // the block may stand or not: never build on it
-			if try == unknownTries || ctx.Err() != nil {
-				return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
-			}
-			time.Sleep(unknownPause)
-		case db.Violates(err, "ref_is_posted_once"), db.Violates(err, "entry_is_reversed_once"):
-			// Another process was faster by a moment; look again.
-			if try == unknownTries {
-				return nil, fmt.Errorf("ledger: posting: %w", err)
-			}
-		default:
-			if try > 1 {
-				// An earlier try's outcome is unknown and cannot be asked for now.
-				return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
-			}
-			return nil, fmt.Errorf("ledger: posting: %w", err)
-		}
-	}
+// pace measures how fast the queue is served.
+type pace struct{ perSecond atomic.Int64 }
+
+// room is how many callers may wait: those that can be served in longestWait.
+func (p *pace) room() int {
+	return int(min(queueLength, max(leastQueue, p.perSecond.Load()*int64(longestWait/time.Second))))
 }
 
-type seal struct {
-	chain, n int64
-	digest   []byte
-}
-
-// attempt is one transaction's worth of posting.
-func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request) ([]answer, seal, error) {
-	b := p.book
-	known, err := b.known(ctx, tx, batch)
-	if err != nil {
-		return nil, seal{}, err
+// served notes a batch of one poster; a slow average follows the fast one, and
+// small batches say little about what full ones can do.
+func (p *pace) served(n int, took time.Duration) {
+	now := int64(n) * int64(time.Second) / max(1, int64(took))
+	old := p.perSecond.Load()
+	if n < batchSize/8 && now < old {
+		return
 	}
-	originals, err := b.originals(ctx, tx, batch)
-	if err != nil {
-		return nil, seal{}, err
-	}
-	accounts, err := lock(ctx, tx, batch, originals)
-	if err != nil {
-		return nil, seal{}, err
-	}
-	answers := make([]answer, len(batch))
-	var accepted []Accepted
-	today := b.Day(tx.Now)
-	for i, r := range batch {
-		if first, ok := known[r.entry.Ref]; ok {
-			answers[i] = again(first, r.entry)
-			continue
-		}
-		postings, refusal := content(r.entry, originals)
-		var posted []Posted
-		if refusal == nil {
-			posted, refusal = decide(accounts, postings, today)
-		}
-		if refusal != nil {
-			answers[i] = answer{err: *refusal}
-			continue
-		}
-		id, err := b.ids.next(ctx, tx)
-		if err != nil {
-			return nil, seal{}, err
-		}
-		receipt := Receipt{ID: id, Code: b.codes.code(id, tx.Now), At: tx.Now, Kind: r.entry.Kind, Postings: posted, Memo: r.entry.Memo}
-		accepted = append(accepted, Accepted{Entry: r.entry, Receipt: receipt})
-		answers[i] = answer{receipt: receipt}
-		known[r.entry.Ref] = stored{Receipt: receipt, ref: r.entry.Ref, reverses: r.entry.Reverses}
-		if r.entry.Reverses != 0 {
-			o := originals[r.entry.Reverses]
-			o.reversed = true
-			originals[r.entry.Reverses] = o
-		}
-	}
-	if len(accepted) == 0 {
-		return answers, seal{}, nil
-	}
-	s, err := p.write(ctx, tx, accepted, accounts)
-	if err != nil {
-		return nil, seal{}, err
-	}
-	for _, hook := range b.hooks {
-		if err := hook(ctx, tx, accepted); err != nil {
-			return nil, seal{}, fmt.Errorf("hook: %w", err)
-		}
-	}
-	return answers, s, nil
-}
-
-// again answers an entry whose Ref stands in the book already.
-func again(first stored, e Entry) answer {
-	same := first.Kind == e.Kind && first.reverses == e.Reverses && (e.Reverses != 0 || len(first.Postings) == len(e.Postings))
-	for i := 0; same && i < len(e.Postings); i++ {
-		same = first.Postings[i].Posting == e.Postings[i]
-	}
-	if !same {
-		return answer{err: Refusal{Rule: RefReused}}
-	}
-	first.Receipt.Again = true
-	return answer{receipt: first.Receipt}
-}
-
-// content is what an entry posts: its own postings, or the mirror of the entry
-// that it reverses.
-func content(e Entry, originals map[EntryID]original) ([]Posting, *Refusal) {
-	if e.Reverses == 0 {
-		return e.Postings, nil
-	}
-	o, ok := originals[e.Reverses]
-	switch {
-	case !ok:
-		return nil, &Refusal{Rule: NoSuchEntry}
-	case o.reversed || o.reverses != 0:
-		return nil, &Refusal{Rule: ReversedBefore}
-	}
-	mirror := make([]Posting, len(o.Postings))
-	for i, p := range o.Postings {
-		mirror[len(mirror)-1-i] = Posting{Why: Reversed, Debit: p.Credit, Credit: p.Debit, Amount: p.Amount}
-	}
-	return mirror, nil
+	p.perSecond.Store(old + (now-old)/8)
 }
 
 // ids hands out entry numbers from blocks of the sequence. A number taken by a
 // commit that fails is lost: the numbers have gaps, and promise none.
 type ids struct {
 	mu        sync.Mutex
-	at, until EntryID
+	at, until int64
 }
 
-const sqlNextIDs = `select nextval('entry_id')`
+const idBlock = 64 // entry_number's increment
 
-func (s *ids) next(ctx context.Context, tx *db.Tx) (EntryID, error) {
+const sqlNextNumbers = `select nextval('entry_number') from generate_series(1, $1)`
+
+// take gives n ids of a month, in ascending order.
+func (s *ids) take(ctx context.Context, tx *db.Tx, month int64, n int) ([]EntryID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.at == s.until {
-		if err := tx.Get(ctx, &s.at, sqlNextIDs); err != nil {
-			return 0, fmt.Errorf("ledger: entry numbers: %w", err)
+	taken := make([]EntryID, 0, n)
+	use := func() {
+		for ; s.at < s.until && len(taken) < n; s.at++ {
+			taken = append(taken, EntryID(month<<monthBits|s.at))
 		}
-		s.until = s.at + idBlock
 	}
-	s.at++
-	return s.at - 1, nil
+	use()
+	if missing := n - len(taken); missing > 0 {
+		var blocks []int64
+		if err := tx.Select(ctx, &blocks, sqlNextNumbers, (missing+idBlock-1)/idBlock); err != nil {
+			return nil, fmt.Errorf("ledger: entry numbers: %w", err)
+		}
+		for _, first := range blocks {
+			s.at, s.until = first, first+idBlock
+			use()
+		}
+	}
+	return taken, nil
 }

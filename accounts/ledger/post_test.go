@@ -20,7 +20,7 @@ func TestPostMovesMoneyOnceAndTellsTheBalances(t *testing.T) {
 	b := open(t, dbtest.New(t, c.now))
 	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero()})
 
-	first := must(t)(b.Post(t.Context(), move("in:1", trust, wallet, 1000_00)))
+	first := must(t)(b.Post(t.Context(), transfer("in:1", trust, wallet, 1000_00)))
 	if first.Again || len(first.Code) != 10 || first.Code[:3] != "UKM" {
 		t.Errorf("first receipt %+v", first)
 	}
@@ -28,11 +28,11 @@ func TestPostMovesMoneyOnceAndTellsTheBalances(t *testing.T) {
 		t.Errorf("balance after is %d", after)
 	}
 	c.pass(time.Hour)
-	again := must(t)(b.Post(t.Context(), move("in:1", trust, wallet, 1000_00)))
+	again := must(t)(b.Post(t.Context(), transfer("in:1", trust, wallet, 1000_00)))
 	if !again.Again || again.Code != first.Code || !again.At.Equal(first.At) {
 		t.Errorf("the same ref again gave %+v, first was %+v", again, first)
 	}
-	_, err := b.Post(t.Context(), move("in:1", trust, wallet, 1000_01))
+	_, err := b.Post(t.Context(), transfer("in:1", trust, wallet, 1000_01))
 	wantRule(t, err, RefReused)
 	if got := balance(t, b, wallet); got != 1000_00 {
 		t.Errorf("balance %d", got)
@@ -54,16 +54,16 @@ func TestMalformedEntriesAreTheCallersFault(t *testing.T) {
 	t.Parallel()
 	b := open(t, dbtest.New(t, nil))
 	for name, e := range map[string]Entry{
-		"no ref":        move("", 1, 2, 1),
-		"zero":          move("r", 1, 2, 0),
-		"negative":      move("r", 1, 2, -5),
-		"too large":     move("r", 1, 2, MaxAmount+1),
-		"to itself":     move("r", 1, 1, 5),
+		"no ref":        transfer("", 1, 2, 1),
+		"zero":          transfer("r", 1, 2, 0),
+		"negative":      transfer("r", 1, 2, -5),
+		"too large":     transfer("r", 1, 2, MaxAmount+1),
+		"to itself":     transfer("r", 1, 1, 5),
 		"no postings":   {Ref: "r", Kind: "k"},
-		"no kind":       {Ref: "r", Postings: move("r", 1, 2, 1).Postings},
-		"both":          {Ref: "r", Kind: "k", Reverses: 1, Postings: move("r", 1, 2, 1).Postings},
+		"no kind":       {Ref: "r", Postings: transfer("r", 1, 2, 1).Postings},
+		"both":          {Ref: "r", Kind: "k", Reverses: 1, Postings: transfer("r", 1, 2, 1).Postings},
 		"no why":        {Ref: "r", Kind: "k", Postings: []Posting{{Debit: 1, Credit: 2, Amount: 1}}},
-		"immense memo":  {Ref: "r", Kind: "k", Postings: move("r", 1, 2, 1).Postings, Memo: map[string]string{"a": string(make([]byte, MaxMemo))}},
+		"immense memo":  {Ref: "r", Kind: "k", Postings: transfer("r", 1, 2, 1).Postings, Memo: map[string]string{"a": string(make([]byte, MaxMemo))}},
 		"many postings": {Ref: "r", Kind: "k", Postings: make([]Posting, MaxPostings+1)},
 	} {
 		if _, err := b.Post(t.Context(), e); !errors.Is(err, ErrMalformed) {
@@ -76,8 +76,8 @@ func TestReversalMirrorsOnce(t *testing.T) {
 	t.Parallel()
 	b := open(t, dbtest.New(t, nil))
 	trust, fees, wallet := house(t, b, Trust), house(t, b, Fees), account(t, b, Wallet, Rules{Floor: Zero(), DayLimit: Bound(100)})
-	must(t)(b.Post(t.Context(), move("in", trust, wallet, 100)))
-	e := move("pay", wallet, trust, 60)
+	must(t)(b.Post(t.Context(), transfer("in", trust, wallet, 100)))
+	e := transfer("pay", wallet, trust, 60)
 	e.Postings = append(e.Postings, Posting{Why: Fee, Debit: wallet, Credit: fees, Amount: 5})
 	paid := must(t)(b.Post(t.Context(), e))
 
@@ -95,7 +95,7 @@ func TestReversalMirrorsOnce(t *testing.T) {
 	_, err = b.Post(t.Context(), Entry{Ref: "back4", Kind: "reversal", Reverses: 1 << 40})
 	wantRule(t, err, NoSuchEntry)
 	// What was reversed does not refill the day.
-	_, err = b.Post(t.Context(), move("pay2", wallet, trust, 60))
+	_, err = b.Post(t.Context(), transfer("pay2", wallet, trust, 60))
 	wantRule(t, err, OverDayLimit)
 	clean(t, b)
 }
@@ -106,14 +106,14 @@ func TestDayLimitFollowsTheCountrysDay(t *testing.T) {
 	c.at = time.Date(2026, 11, 22, 23, 59, 0, 0, nairobi) // still the 22nd in UTC, too
 	b := open(t, dbtest.New(t, c.now))
 	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero(), DayLimit: Bound(100)})
-	must(t)(b.Post(t.Context(), move("in", trust, wallet, 1000)))
-	must(t)(b.Post(t.Context(), move("a", wallet, trust, 100)))
-	_, err := b.Post(t.Context(), move("b", wallet, trust, 1))
+	must(t)(b.Post(t.Context(), transfer("in", trust, wallet, 1000)))
+	must(t)(b.Post(t.Context(), transfer("a", wallet, trust, 100)))
+	_, err := b.Post(t.Context(), transfer("b", wallet, trust, 1))
 	wantRule(t, err, OverDayLimit)
 	c.pass(2 * time.Minute) // the 23rd in Nairobi, still the 22nd in UTC
-	must(t)(b.Post(t.Context(), move("c", wallet, trust, 100)))
+	must(t)(b.Post(t.Context(), transfer("c", wallet, trust, 100)))
 	c.pass(-2 * time.Minute) // a clock set back opens no second 22nd
-	_, err = b.Post(t.Context(), move("d", wallet, trust, 1))
+	_, err = b.Post(t.Context(), transfer("d", wallet, trust, 1))
 	wantRule(t, err, OverDayLimit)
 }
 
@@ -125,12 +125,12 @@ func TestRaces(t *testing.T) {
 	books := []*Book{open(t, pool), open(t, pool)} // two processes, one database
 	b := books[0]
 	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero()})
-	must(t)(b.Post(t.Context(), move("in", trust, wallet, 1000)))
+	must(t)(b.Post(t.Context(), transfer("in", trust, wallet, 1000)))
 	var ok, refused, same atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
-			_, err := books[i%2].Post(t.Context(), move(fmt.Sprint("out:", i), wallet, trust, 100))
+			_, err := books[i%2].Post(t.Context(), transfer(fmt.Sprint("out:", i), wallet, trust, 100))
 			if r, is := errors.AsType[Refusal](err); err == nil {
 				ok.Add(1)
 			} else if is && r.Rule == UnderFloor {
@@ -140,7 +140,7 @@ func TestRaces(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			r, err := books[i%2].Post(t.Context(), move("once", trust, wallet, 1))
+			r, err := books[i%2].Post(t.Context(), transfer("once", trust, wallet, 1))
 			if err != nil {
 				t.Error(err)
 			} else if !r.Again {
@@ -168,7 +168,7 @@ func TestNoDeadlock(t *testing.T) {
 	var wallets []AccountID
 	for i := range 5 {
 		w := account(t, b, Wallet, Rules{Floor: Zero()})
-		must(t)(b.Post(t.Context(), move(fmt.Sprint("in:", i), trust, w, 10_000)))
+		must(t)(b.Post(t.Context(), transfer(fmt.Sprint("in:", i), trust, w, 10_000)))
 		wallets = append(wallets, w)
 	}
 	var wg sync.WaitGroup
@@ -178,7 +178,7 @@ func TestNoDeadlock(t *testing.T) {
 			if from == to {
 				return
 			}
-			if _, err := books[i%2].Post(t.Context(), move(fmt.Sprint("x:", i), from, to, money.Amount(1+i%7))); err != nil {
+			if _, err := books[i%2].Post(t.Context(), transfer(fmt.Sprint("x:", i), from, to, money.Amount(1+i%7))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -203,7 +203,7 @@ func TestHooksShareTheCommit(t *testing.T) {
 	}
 	b := open(t, dbtest.New(t, nil), hook)
 	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero()})
-	e := move("in", trust, wallet, 100)
+	e := transfer("in", trust, wallet, 100)
 	e.Rider = "rider"
 	fail.Store(true)
 	if _, err := b.Post(t.Context(), e); err == nil {
@@ -226,14 +226,14 @@ func TestCallerWhoHasGivenUp(t *testing.T) {
 	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.Post(ctx, move("gone", trust, wallet, 1)); !errors.Is(err, ErrNotPosted) {
+	if _, err := b.Post(ctx, transfer("gone", trust, wallet, 1)); !errors.Is(err, ErrNotPosted) {
 		t.Errorf("%v", err)
 	}
 	if _, err := b.ByRef(t.Context(), "gone"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 	b.Close()
-	if _, err := b.Post(t.Context(), move("late", trust, wallet, 1)); !errors.Is(err, ErrClosed) {
+	if _, err := b.Post(t.Context(), transfer("late", trust, wallet, 1)); !errors.Is(err, ErrClosed) {
 		t.Errorf("%v", err)
 	}
 }
@@ -244,8 +244,8 @@ func TestStatementPages(t *testing.T) {
 	trust, wallet, other := house(t, b, Trust), account(t, b, Wallet, Rules{}), account(t, b, Wallet, Rules{})
 	var want []string
 	for i := range 7 {
-		r := must(t)(b.Post(t.Context(), move(fmt.Sprint("in:", i), trust, wallet, 10)))
-		must(t)(b.Post(t.Context(), move(fmt.Sprint("other:", i), trust, other, 10)))
+		r := must(t)(b.Post(t.Context(), transfer(fmt.Sprint("in:", i), trust, wallet, 10)))
+		must(t)(b.Post(t.Context(), transfer(fmt.Sprint("other:", i), trust, other, 10)))
 		want = append([]string{r.Code}, want...)
 	}
 	var got []string
@@ -281,7 +281,7 @@ func TestTheBookIsAppendOnly(t *testing.T) {
 		}
 	}
 	var n int
-	if err := b.pool.Get(t.Context(), &n, "select nextval('entry_id')"); err == nil {
+	if err := b.pool.Get(t.Context(), &n, "select nextval('entry_number')"); err == nil {
 		t.Error("a write outside a transaction is allowed")
 	}
 }

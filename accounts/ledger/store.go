@@ -2,149 +2,57 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
+	"encoding/hex"
 	"fmt"
-	"sort"
-	"time"
+	"sync"
 
 	"tuma/internal/db"
-	"tuma/internal/money"
 )
 
-// stored is an entry as the book has it.
-type stored struct {
-	Receipt
-	ref      string
-	reverses EntryID
+// houses remembers the currency of the house's accounts: a few dozen at most.
+// They have no rules, so nothing else of them is read before they are moved.
+type houses struct {
+	mu       sync.RWMutex
+	currency map[AccountID]string // by whole account
 }
 
-// original is an entry that somebody wants to reverse.
-type original struct {
-	stored
-	reversed bool
-}
+const sqlHouses = `select first, currency from house_account`
 
-type entryRow struct {
-	ID       int64         `db:"id"`
-	At       time.Time     `db:"at"`
-	Kind     string        `db:"kind"`
-	Ref      string        `db:"ref"`
-	Reverses sql.NullInt64 `db:"reverses"`
-	Memo     string        `db:"memo"`
-}
-
-type postingRow struct {
-	Entry       int64  `db:"entry"`
-	Why         string `db:"why"`
-	Debit       int64  `db:"debit"`
-	Credit      int64  `db:"credit"`
-	Amount      int64  `db:"amount"`
-	DebitAfter  int64  `db:"debit_after"`
-	CreditAfter int64  `db:"credit_after"`
-}
-
-func (r postingRow) posted() Posted {
-	return Posted{
-		Posting:    Posting{Why: Why(r.Why), Debit: AccountID(r.Debit), Credit: AccountID(r.Credit), Amount: money.Amount(r.Amount)},
-		DebitAfter: money.Amount(r.DebitAfter), CreditAfter: money.Amount(r.CreditAfter),
+// currencyOf gives a house account's currency, "" when there is no such account.
+func (h *houses) currencyOf(ctx context.Context, tx *db.Tx, id AccountID) (string, error) {
+	h.mu.RLock()
+	c, ok := h.currency[whole(id)]
+	h.mu.RUnlock()
+	if ok {
+		return c, nil
 	}
-}
-
-// reader is what a transaction, a snapshot and the pool have in common.
-type reader interface {
-	Select(ctx context.Context, dest any, query string, args ...any) error
+	var rows []struct {
+		First    AccountID `db:"first"`
+		Currency string    `db:"currency"`
+	}
+	if err := tx.Select(ctx, &rows, sqlHouses); err != nil {
+		return "", fmt.Errorf("ledger: house accounts: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.currency = make(map[AccountID]string, len(rows))
+	for _, r := range rows {
+		h.currency[r.First] = r.Currency
+	}
+	return h.currency[whole(id)], nil
 }
 
 const (
-	sqlEntriesByRef = `select id, at, kind, ref, reverses, memo from entry where ref = any($1)`
-	sqlEntriesByID  = `select id, at, kind, ref, reverses, memo from entry where id = any($1)`
-	sqlReversed     = `select reverses from entry where reverses = any($1)`
-	sqlPostings     = `select entry, why, debit, credit, amount, debit_after, credit_after from posting where entry = any($1) order by entry, n`
+	sqlRead = `
+select id, kind, currency, balance, floor, ceiling, status, day_limit, day, day_spent from account where id = any($1)`
+	sqlLock = sqlRead + ` order by id for update`
 )
 
-// load reads entries with their postings; the query takes one array.
-func (b *Book) load(ctx context.Context, r reader, query string, keys any) ([]stored, error) {
-	var rows []entryRow
-	if err := r.Select(ctx, &rows, query, db.Array(keys)); err != nil {
-		return nil, fmt.Errorf("ledger: reading entries: %w", err)
-	}
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	entries := make([]stored, len(rows))
-	ids := make([]int64, len(rows))
-	place := map[int64]int{}
-	for i, e := range rows {
-		entries[i] = stored{
-			ref: e.Ref, reverses: EntryID(e.Reverses.Int64),
-			Receipt: Receipt{ID: EntryID(e.ID), At: e.At.UTC(), Kind: e.Kind, Memo: memoOf(e.Memo), Code: b.codes.code(EntryID(e.ID), e.At)},
-		}
-		ids[i], place[e.ID] = e.ID, i
-	}
-	var postings []postingRow
-	if err := r.Select(ctx, &postings, sqlPostings, db.Array(ids)); err != nil {
-		return nil, fmt.Errorf("ledger: reading postings: %w", err)
-	}
-	for _, p := range postings {
-		e := &entries[place[p.Entry]]
-		e.Postings = append(e.Postings, p.posted())
-	}
-	return entries, nil
-}
-
-// known finds which of a batch's Refs stand in the book.
-func (b *Book) known(ctx context.Context, tx *db.Tx, batch []*request) (map[string]stored, error) {
-	refs := make([]string, len(batch))
-	for i, r := range batch {
-		refs[i] = r.entry.Ref
-	}
-	entries, err := b.load(ctx, tx, sqlEntriesByRef, refs)
-	known := map[string]stored{}
-	for _, e := range entries {
-		known[e.ref] = e
-	}
-	return known, err
-}
-
-// originals reads the entries that a batch wants to reverse.
-func (b *Book) originals(ctx context.Context, tx *db.Tx, batch []*request) (map[EntryID]original, error) {
-	var ids []int64
-	for _, r := range batch {
-		if r.entry.Reverses != 0 {
-			ids = append(ids, int64(r.entry.Reverses))
-		}
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	entries, err := b.load(ctx, tx, sqlEntriesByID, ids)
-	if err != nil {
-		return nil, err
-	}
-	var reversed []EntryID
-	if err := tx.Select(ctx, &reversed, sqlReversed, db.Array(ids)); err != nil {
-		return nil, fmt.Errorf("ledger: reading reversals: %w", err)
-	}
-	originals := map[EntryID]original{}
-	for _, e := range entries {
-		originals[e.ID] = original{stored: e}
-	}
-	for _, id := range reversed {
-		o := originals[id]
-		o.reversed = true
-		originals[id] = o
-	}
-	return originals, nil
-}
-
-const sqlLock = `
-select id, kind, currency, balance, floor, ceiling, status, day_limit, day, day_spent
-from account where id = any($1) order by id for update`
-
-// lock reads every account that a batch touches and holds its row, in the order
-// of the ids, so that two batches never wait for each other in a circle.
-func lock(ctx context.Context, tx *db.Tx, batch []*request, originals map[EntryID]original) (map[AccountID]*Account, error) {
-	touched := map[AccountID]bool{}
+// accounts gives every account that a batch touches, the house's on the poster's
+// stripes. With locked their rows are held, in the order of the ids, so that two
+// batches never wait for each other in a circle.
+func (b *Book) accounts(ctx context.Context, tx *db.Tx, batch []*request, originals map[EntryID]original, lane int, locked bool) (map[AccountID]*Account, error) {
+	touched := make(map[AccountID]bool, 2*len(batch))
 	for _, r := range batch {
 		for _, p := range r.entry.Postings {
 			touched[p.Debit], touched[p.Credit] = true, true
@@ -153,11 +61,29 @@ func lock(ctx context.Context, tx *db.Tx, batch []*request, originals map[EntryI
 			touched[p.Debit], touched[p.Credit] = true, true
 		}
 	}
-	var rows []accountRow
-	if err := tx.Select(ctx, &rows, sqlLock, db.Array(sortedIDs(touched))); err != nil {
-		return nil, fmt.Errorf("ledger: locking accounts: %w", err)
+	accounts := make(map[AccountID]*Account, len(touched))
+	for id := range touched {
+		if id >= houseEnds {
+			continue
+		}
+		delete(touched, id)
+		currency, err := b.houses.currencyOf(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		if currency != "" {
+			s := stripe(id, lane)
+			accounts[s] = &Account{ID: s, Currency: currency}
+		}
 	}
-	accounts := make(map[AccountID]*Account, len(rows))
+	query := sqlRead
+	if locked {
+		query = sqlLock
+	}
+	var rows []accountRow
+	if err := tx.Select(ctx, &rows, query, db.Array(sortedIDs(touched))); err != nil {
+		return nil, fmt.Errorf("ledger: reading accounts: %w", err)
+	}
 	for _, r := range rows {
 		a := r.account()
 		accounts[a.ID] = &a
@@ -165,94 +91,135 @@ func lock(ctx context.Context, tx *db.Tx, batch []*request, originals map[EntryI
 	return accounts, nil
 }
 
-// sqlWrite puts a whole batch into the book in one round trip.
-const sqlWrite = `
-with written as (
-    insert into entry (id, at, kind, ref, reverses, memo, chain, block, digest)
-    select id, $1, kind, ref, nullif(reverses, 0), memo, $2, $3, decode(digest, 'hex')
-    from unnest($4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[]) as e (id, kind, ref, reverses, memo, digest)
-), lines as (
-    insert into posting (entry, n, why, debit, credit, amount, debit_after, credit_after)
-    select * from unnest($10::bigint[], $11::smallint[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[])
-), sealed as (
-    insert into block (chain, n, entries, digest) values ($2, $3, $18, decode($19, 'hex'))
-)
-update account set balance = u.balance, day = u.day, day_spent = u.spent
-from unnest($20::bigint[], $21::bigint[], $22::date[], $23::bigint[]) as u (id, balance, day, spent)
-where account.id = u.id`
-
 const sqlNewChain = `select nextval('chain_id')`
 
-// write stores the accepted entries, seals them as the next block of the
-// poster's chain and stores the accounts as they are afterwards.
-func (p *poster) write(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[AccountID]*Account) (seal, error) {
+// nextSeal is the block that the poster writes next, still without its digest.
+func (p *poster) nextSeal(ctx context.Context, tx *db.Tx) (seal, error) {
 	s := seal{chain: p.chain, n: p.n + 1}
-	head := p.head
 	if s.chain == 0 {
 		if err := tx.Get(ctx, &s.chain, sqlNewChain); err != nil {
 			return seal{}, fmt.Errorf("ledger: opening a chain: %w", err)
 		}
-		s.n, head = 1, genesis(s.chain)
-	}
-	var e entryColumns
-	var l postingColumns
-	for _, a := range accepted {
-		e.add(a)
-		l.add(a.Receipt)
-	}
-	s.digest = blockDigest(head, s.chain, s.n, e.digests)
-	var c accountColumns
-	for _, id := range touchedBy(accepted) {
-		c.add(accounts[AccountID(id)])
-	}
-	n, err := tx.Exec(ctx, sqlWrite, tx.Now, s.chain, s.n,
-		db.Array(e.ids), db.Array(e.kinds), db.Array(e.refs), db.Array(e.reverses), db.Array(e.memos), db.Array(e.hex()),
-		db.Array(l.entries), db.Array(l.ns), db.Array(l.whys), db.Array(l.debits), db.Array(l.credits), db.Array(l.amounts), db.Array(l.debitAfters), db.Array(l.creditAfters),
-		len(accepted), fmt.Sprintf("%x", s.digest),
-		db.Array(c.ids), db.Array(c.balances), db.Array(c.days), db.Array(c.spents))
-	if err == nil && n != int64(len(c.ids)) {
-		err = fmt.Errorf("%d of %d accounts updated", n, len(c.ids))
-	}
-	if err != nil {
-		return seal{}, fmt.Errorf("ledger: writing: %w", err)
+		s.n = 1
 	}
 	return s, nil
 }
 
-func touchedBy(accepted []Accepted) []int64 {
-	touched := map[AccountID]bool{}
-	for _, a := range accepted {
-		for _, p := range a.Receipt.Postings {
-			touched[p.Debit], touched[p.Credit] = true, true
+// sqlWrite puts a whole batch into the book in one round trip.
+const sqlWrite = `
+with refs as (
+    insert into entry_ref (ref, entry) select * from unnest($5::text[], $4::bigint[])
+), reversals as (
+    insert into reversal (reverses, entry) select * from unnest($6::bigint[], $7::bigint[])
+), entries as (
+    insert into entry (id, at, kind, memo, chain, block, digest)
+    select id, $1, kind, memo, $2, $3, decode(digest, 'hex')
+    from unnest($4::bigint[], $8::text[], $9::text[], $10::text[]) as e (id, kind, memo, digest)
+), postings as (
+    insert into posting (entry, n, why, debit, credit, amount, debit_after, credit_after)
+    select * from unnest($11::bigint[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
+)
+insert into block (chain, n, entries, digest) values ($2, $3, $19, decode($20, 'hex'))`
+
+// write numbers the accepted entries, stores them and seals them as the next
+// block of the poster's chain; then their receipts are what the callers get.
+func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal) error {
+	ids, err := p.book.ids.take(ctx, tx, monthOf(tx.Now, p.book.zone), len(j.accepted))
+	if err != nil {
+		return err
+	}
+	e := newEntryColumns(len(ids))
+	l := newPostingColumns(4 * len(ids))
+	digests := make([][]byte, len(ids))
+	for i := range j.accepted {
+		a := &j.accepted[i]
+		r := &a.Receipt
+		r.ID, r.Code = ids[i], p.book.codes.code(ids[i], tx.Now)
+		memo := memoText(a.Entry.Memo)
+		digests[i], p.scratch = entryDigest(p.scratch, r.ID, r.At, r.Kind, a.Entry.Ref, a.Entry.Reverses, memo, r.Postings)
+		e.add(a, memo, digests[i])
+		l.add(r)
+		for k := range r.Postings {
+			q := &r.Postings[k]
+			q.Debit, q.Credit = whole(q.Debit), whole(q.Credit)
+		}
+		j.answers[j.places[i]] = answer{receipt: *r}
+	}
+	j.answerTwins()
+	head := p.head
+	if s.n == 1 {
+		head = genesis(s.chain)
+	}
+	s.digest = blockDigest(head, s.chain, s.n, digests)
+	_, err = tx.Exec(ctx, sqlWrite, tx.Now, s.chain, s.n,
+		db.Array(e.ids), db.Array(e.refs), db.Array(e.reverses), db.Array(e.reversing), db.Array(e.kinds), db.Array(e.memos), db.Array(e.digests),
+		db.Array(l.entries), db.Array(l.ns), db.Array(l.whys), db.Array(l.debits), db.Array(l.credits), db.Array(l.amounts), db.Array(l.debitAfters), db.Array(l.creditAfters),
+		len(ids), hex.EncodeToString(s.digest))
+	if err != nil {
+		return fmt.Errorf("ledger: writing: %w", err)
+	}
+	return nil
+}
+
+// answerTwins answers the entries whose Ref another one of the batch had first.
+func (j *judged) answerTwins() {
+	at := map[int]int{}
+	for k, place := range j.places {
+		at[place] = k
+	}
+	for i := range j.answers {
+		if twin, ok := j.answers[i].err.(sameAs); ok {
+			a := j.accepted[at[int(twin)]]
+			j.answers[i] = again(stored{Receipt: a.Receipt, ref: a.Entry.Ref, reverses: a.Entry.Reverses}, j.batch[i].entry)
 		}
 	}
-	return sortedIDs(touched)
 }
 
 // The columns of a batch, as arrays for unnest.
 
-type entryColumns struct {
-	ids, reverses      []int64
-	kinds, refs, memos []string
-	digests            [][]byte
+type moveColumns struct {
+	ids, deltas, lows, highs, spents []int64
+	debited                          []bool
 }
 
-func (c *entryColumns) add(a Accepted) {
-	memo := memoText(a.Entry.Memo)
-	c.ids = append(c.ids, int64(a.Receipt.ID))
-	c.kinds = append(c.kinds, a.Entry.Kind)
-	c.refs = append(c.refs, a.Entry.Ref)
-	c.reverses = append(c.reverses, int64(a.Entry.Reverses))
-	c.memos = append(c.memos, memo)
-	c.digests = append(c.digests, entryDigest(a.Receipt.ID, a.Receipt.At, a.Entry.Kind, a.Entry.Ref, a.Entry.Reverses, memo, a.Receipt.Postings))
-}
-
-func (c *entryColumns) hex() []string {
-	s := make([]string, len(c.digests))
-	for i, d := range c.digests {
-		s[i] = fmt.Sprintf("%x", d)
+func (c *moveColumns) add(id int64, n *net) {
+	c.ids = append(c.ids, id)
+	c.deltas = append(c.deltas, int64(n.delta))
+	// A side that nothing touches cannot break its rule: it gets a point far
+	// inside every bound.
+	low, high := 2*MaxBalance, -2*MaxBalance
+	if n.debited {
+		low = n.low
 	}
-	return s
+	if n.credited {
+		high = n.high
+	}
+	c.lows = append(c.lows, int64(low))
+	c.highs = append(c.highs, int64(high))
+	c.spents = append(c.spents, int64(n.spent))
+	c.debited = append(c.debited, n.debited)
+}
+
+type entryColumns struct {
+	ids                         []int64
+	refs, kinds, memos, digests []string
+	reverses, reversing         []int64
+}
+
+func newEntryColumns(n int) *entryColumns {
+	return &entryColumns{ids: make([]int64, 0, n), refs: make([]string, 0, n), kinds: make([]string, 0, n), memos: make([]string, 0, n), digests: make([]string, 0, n)}
+}
+
+func (c *entryColumns) add(a *Accepted, memo string, digest []byte) {
+	c.ids = append(c.ids, int64(a.Receipt.ID))
+	c.refs = append(c.refs, a.Entry.Ref)
+	c.kinds = append(c.kinds, a.Entry.Kind)
+	c.memos = append(c.memos, memo)
+	c.digests = append(c.digests, hex.EncodeToString(digest))
+	if a.Entry.Reverses != 0 {
+		c.reverses = append(c.reverses, int64(a.Entry.Reverses))
+		c.reversing = append(c.reversing, int64(a.Receipt.ID))
+	}
 }
 
 type postingColumns struct {
@@ -260,7 +227,15 @@ type postingColumns struct {
 	whys                                                             []string
 }
 
-func (c *postingColumns) add(r Receipt) {
+func newPostingColumns(n int) *postingColumns {
+	c := &postingColumns{whys: make([]string, 0, n)}
+	for _, s := range []*[]int64{&c.entries, &c.ns, &c.debits, &c.credits, &c.amounts, &c.debitAfters, &c.creditAfters} {
+		*s = make([]int64, 0, n)
+	}
+	return c
+}
+
+func (c *postingColumns) add(r *Receipt) {
 	for i, p := range r.Postings {
 		c.entries = append(c.entries, int64(r.ID))
 		c.ns = append(c.ns, int64(i))
@@ -271,76 +246,4 @@ func (c *postingColumns) add(r Receipt) {
 		c.debitAfters = append(c.debitAfters, int64(p.DebitAfter))
 		c.creditAfters = append(c.creditAfters, int64(p.CreditAfter))
 	}
-}
-
-type accountColumns struct {
-	ids, balances, spents []int64
-	days                  []string
-}
-
-func (c *accountColumns) add(a *Account) {
-	c.ids = append(c.ids, int64(a.ID))
-	c.balances = append(c.balances, int64(a.Balance))
-	c.spents = append(c.spents, int64(a.DaySpent))
-	c.days = append(c.days, a.Day.Format(time.DateOnly))
-}
-
-// ByRef finds an entry by its Ref; ErrNotFound when it does not stand.
-func (b *Book) ByRef(ctx context.Context, ref string) (Receipt, error) {
-	return b.one(b.load(ctx, b.pool, sqlEntriesByRef, []string{ref}))
-}
-
-// ByCode finds an entry by its receipt's code; ErrNotACode or ErrNotFound.
-func (b *Book) ByCode(ctx context.Context, code string) (Receipt, error) {
-	low, err := b.codes.entry(code)
-	if err != nil {
-		return Receipt{}, err
-	}
-	r, err := b.one(b.load(ctx, b.pool, sqlEntriesByID, []int64{int64(low)}))
-	if err == nil && r.Code != code {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return Receipt{}, err
-	}
-	return r, nil
-}
-
-func (b *Book) one(entries []stored, err error) (Receipt, error) {
-	if err != nil {
-		return Receipt{}, err
-	}
-	if len(entries) == 0 {
-		return Receipt{}, ErrNotFound
-	}
-	return entries[0].Receipt, nil
-}
-
-const sqlStatement = `
-select distinct entry from (
-    (select entry from posting where debit = $1 and debit >= 1000 and entry < $2 order by entry desc limit $3)
-    union all
-    (select entry from posting where credit = $1 and credit >= 1000 and entry < $2 order by entry desc limit $3)
-) touched order by entry desc limit $3`
-
-// Statement gives the newest entries that touch an account of a customer or a
-// till, newest first; before is 0 or the last entry of the page before.
-func (b *Book) Statement(ctx context.Context, id AccountID, before EntryID, limit int) ([]Receipt, error) {
-	if before == 0 {
-		before = 1<<63 - 1
-	}
-	var ids []int64
-	if err := b.pool.Select(ctx, &ids, sqlStatement, int64(id), int64(before), limit); err != nil {
-		return nil, fmt.Errorf("ledger: statement of account %d: %w", id, err)
-	}
-	entries, err := b.load(ctx, b.pool, sqlEntriesByID, ids)
-	if err != nil {
-		return nil, err
-	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].ID > entries[j].ID })
-	receipts := make([]Receipt, len(entries))
-	for i, e := range entries {
-		receipts[i] = e.Receipt
-	}
-	return receipts, nil
 }

@@ -15,6 +15,7 @@ import (
 )
 
 type benchCommand struct {
+	Post benchPost `cmd:"" help:"Whole payments at the book, beside pgbench if asked."`
 	USSD benchUSSD `cmd:"" name:"ussd" help:"Whole payments over HTTP: USSD steps and payments a second."`
 }
 
@@ -22,6 +23,7 @@ type benchCommand struct {
 // a Redis, and their data in a folder that is removed afterwards.
 type bench struct {
 	databaseURL, redisURL string
+	pgbench               string // path of the server's own
 	stops                 []func() error
 }
 
@@ -48,7 +50,7 @@ func startBench(ctx context.Context, redisKind string) (b *bench, err error) {
 	if err := pg.EnsureDatabase(ctx, "tuma"); err != nil {
 		return nil, err
 	}
-	b.databaseURL = pg.URL("tuma")
+	b.databaseURL, b.pgbench = pg.URL("tuma"), pg.Tool("pgbench")
 	if _, err := db.Migrate(ctx, b.databaseURL); err != nil {
 		return nil, err
 	}

@@ -73,27 +73,29 @@ func (c config) books(ctx context.Context) (*service, error) {
 }
 
 // start composes the whole service. Its background work runs until close.
-func (c config) start(ctx context.Context) (s *service, err error) {
-	if s, err = c.books(ctx); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	options, err := ussd.RedisOptions(c.redisURL)
+func (c config) start(ctx context.Context) (*service, error) {
+	s, err := c.books(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.compose(ctx, s); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.background()
+	return s, nil
+}
+
+// compose adds to the books what start needs beside them.
+func (c config) compose(ctx context.Context, s *service) error {
+	options, err := ussd.RedisOptions(c.redisURL)
+	if err != nil {
+		return err
+	}
 	s.redis = redis.NewClient(options)
 	if err := s.redis.Ping(ctx).Err(); err != nil {
-		return nil, fmt.Errorf("redis: %w", err)
+		return fmt.Errorf("redis: %w", err)
 	}
-	if err := c.ways(s); err != nil {
-		return nil, err
-	}
-	return s, s.background()
+	return c.ways(s)
 }
 
 // ways wires what leads in and out.
@@ -143,7 +145,7 @@ func (c config) smsGateway() (sms.Gateway, error) {
 }
 
 // background starts the relay and the airtime orders.
-func (s *service) background() error {
+func (s *service) background() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	s.running.Go(func() {
@@ -158,7 +160,6 @@ func (s *service) background() error {
 			}
 		})
 	}
-	return nil
 }
 
 // close ends what start began, in the order in which things need each other.

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -45,17 +46,19 @@ type Options struct {
 	URL      string           // postgres://user:password@host/database?sslmode=...; sslmode is required
 	Now      func() time.Time // nil: the wall clock
 	MaxConns int              // for writes; as many again for reads. 0: 16
+	Batches  int              // connections for InBatch; 0: 4
 	Role     string           // "": AppRole. Migrations run as the URL's own user
 	App      string           // application_name, "": tuma
 }
 
-// Pool holds two sets of connections: one for transactions that write, one
+// Pool holds three sets of connections: one for transactions that write, one
 // whose sessions are read-only, so that a write outside a transaction is
-// refused by the server itself.
+// refused by the server itself, and one for batches.
 type Pool struct {
-	write, read *sqlx.DB
-	now         func() time.Time
-	listenDSN   string
+	write, read, batch *sqlx.DB
+	statements         sync.Map // prepared on batch: query to *sqlx.Stmt
+	now                func() time.Time
+	listenDSN          string
 }
 
 // Open connects and pings. It does not look at the schema; see CheckSchema.
@@ -66,27 +69,36 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = 16
 	}
+	if o.Batches == 0 {
+		o.Batches = 4
+	}
 	if o.Role == "" {
 		o.Role = AppRole
 	}
-	write, err := connect(o, false)
-	if err != nil {
-		return nil, err
+	p := &Pool{now: o.Now, listenDSN: o.URL}
+	var errs [3]error
+	p.write, errs[0] = connect(o, o.MaxConns, nil)
+	p.read, errs[1] = connect(o, o.MaxConns, map[string]string{"default_transaction_read_only": "on"})
+	p.batch, errs[2] = connect(o, o.Batches, batchPlans)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err // nothing was dialled yet
 	}
-	read, err := connect(o, true)
-	if err != nil {
-		write.Close()
-		return nil, err
-	}
-	p := &Pool{write: write, read: read, now: o.Now, listenDSN: o.URL}
-	if err := read.PingContext(ctx); err != nil {
+	if err := p.read.PingContext(ctx); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("db: cannot reach the server: %w", err)
 	}
 	return p, nil
 }
 
-func connect(o Options, readOnly bool) (*sqlx.DB, error) {
+// batchPlans leave the planner one way to join rows to the list that a batch
+// hands in: along the list. The rows are then locked in the list's order, which
+// a hash join or a scan of the table would not promise, and two batches that
+// hand in sorted lists never wait for each other in a circle.
+var batchPlans = map[string]string{
+	"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "enable_bitmapscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
+}
+
+func connect(o Options, conns int, settings map[string]string) (*sqlx.DB, error) {
 	cfg, err := parse(o.URL, o.App)
 	if err != nil {
 		return nil, err
@@ -95,8 +107,8 @@ func connect(o Options, readOnly bool) (*sqlx.DB, error) {
 	cfg.Runtime["statement_timeout"] = millis(statementTimeout)
 	cfg.Runtime["lock_timeout"] = millis(lockTimeout)
 	cfg.Runtime["idle_in_transaction_session_timeout"] = millis(ioTimeout)
-	if readOnly {
-		cfg.Runtime["default_transaction_read_only"] = "on"
+	for k, v := range settings {
+		cfg.Runtime[k] = v
 	}
 	c, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
@@ -104,8 +116,8 @@ func connect(o Options, readOnly bool) (*sqlx.DB, error) {
 	}
 	c.Dialer(dialer{io: ioTimeout})
 	pool := sqlx.NewDb(sql.OpenDB(c), "postgres")
-	pool.SetMaxOpenConns(o.MaxConns)
-	pool.SetMaxIdleConns(o.MaxConns)
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	return pool, nil
 }
@@ -136,7 +148,9 @@ func parse(url, app string) (pq.Config, error) {
 func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
 // Close ends every connection.
-func (p *Pool) Close() error { return errors.Join(p.write.Close(), p.read.Close()) }
+func (p *Pool) Close() error {
+	return errors.Join(p.write.Close(), p.read.Close(), p.batch.Close())
+}
 
 // Now is the service's clock, to the microsecond that Postgres can keep.
 func (p *Pool) Now() time.Time { return p.now().Round(0).Truncate(time.Microsecond).UTC() }
@@ -196,27 +210,69 @@ func (p *Pool) InSnapshot(ctx context.Context, fn func(s *Snapshot) error) error
 
 // Tx is one explicit transaction and the one instant at which it happens.
 type Tx struct {
-	tx  *sqlx.Tx
-	Now time.Time
+	tx    *sqlx.Tx
+	batch *Pool // whose prepared statements to use; nil: none
+	Now   time.Time
 }
 
 // Get reads one row.
 func (t *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	s, err := t.prepared(ctx, query, args)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return s.GetContext(ctx, dest, args...)
+	}
 	return t.tx.GetContext(ctx, dest, query, args...)
 }
 
 // Select reads rows.
 func (t *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	s, err := t.prepared(ctx, query, args)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return s.SelectContext(ctx, dest, args...)
+	}
 	return t.tx.SelectContext(ctx, dest, query, args...)
 }
 
 // Exec runs a statement and says how many rows it touched.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	r, err := t.tx.ExecContext(ctx, query, args...)
+	s, err := t.prepared(ctx, query, args)
+	if err != nil {
+		return 0, err
+	}
+	var r sql.Result
+	if s != nil {
+		r, err = s.ExecContext(ctx, args...)
+	} else {
+		r, err = t.tx.ExecContext(ctx, query, args...)
+	}
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
+}
+
+// prepared gives the statement of a batch, prepared once for each connection.
+func (t *Tx) prepared(ctx context.Context, query string, args []any) (*sqlx.Stmt, error) {
+	if t.batch == nil || len(args) == 0 {
+		return nil, nil
+	}
+	s, ok := t.batch.statements.Load(query)
+	if !ok {
+		fresh, err := t.batch.batch.PreparexContext(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		if s, ok = t.batch.statements.LoadOrStore(query, fresh); ok {
+			fresh.Close()
+		}
+	}
+	return t.tx.StmtxContext(ctx, s.(*sqlx.Stmt)), nil
 }
 
 // InTx runs fn in one transaction and commits. When the server reports a
@@ -224,13 +280,21 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 // fn must not keep effects of an earlier run. ErrUnknown is in the chain when
 // the commit's answer was lost.
 func (p *Pool) InTx(ctx context.Context, fn func(tx *Tx) error) error {
-	return p.inTx(ctx, fn)
+	return p.inTx(ctx, p.write, fn)
+}
+
+// InBatch is InTx for work that comes in batches and is the same each time: its
+// statements are prepared once, and rows that a statement joins to a list of
+// keys are locked in the order of that list. fn runs once: the caller decides
+// what to do after a deadlock. The queries are few and constant.
+func (p *Pool) InBatch(ctx context.Context, fn func(tx *Tx) error) error {
+	return p.once(ctx, p.batch, fn)
 }
 
 // InTxLazily is InTx for writes whose loss in a crash is harmless (a counter
 // that falls back to its stricter value): the commit does not wait for the disk.
 func (p *Pool) InTxLazily(ctx context.Context, fn func(tx *Tx) error) error {
-	return p.inTx(ctx, func(tx *Tx) error {
+	return p.inTx(ctx, p.write, func(tx *Tx) error {
 		if _, err := tx.Exec(ctx, "set local synchronous_commit = off"); err != nil {
 			return err
 		}
@@ -238,10 +302,10 @@ func (p *Pool) InTxLazily(ctx context.Context, fn func(tx *Tx) error) error {
 	})
 }
 
-func (p *Pool) inTx(ctx context.Context, fn func(tx *Tx) error) error {
+func (p *Pool) inTx(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) error {
 	for try := 1; ; try++ {
-		err := p.once(ctx, fn)
-		if err == nil || try == txTries || pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected) == nil {
+		err := p.once(ctx, on, fn)
+		if err == nil || try == txTries || !Retryable(err) {
 			return err
 		}
 		select {
@@ -252,13 +316,23 @@ func (p *Pool) inTx(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 }
 
-func (p *Pool) once(ctx context.Context, fn func(tx *Tx) error) error {
-	tx, err := p.write.BeginTxx(ctx, nil)
+// Retryable tells whether the server undid a transaction for a reason that is
+// gone at the next try: a deadlock, a serialisation failure.
+func Retryable(err error) bool {
+	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected) != nil
+}
+
+func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) error {
+	tx, err := on.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("db: begin: %w", err)
 	}
 	defer tx.Rollback()
-	if err := fn(&Tx{tx: tx, Now: p.Now()}); err != nil {
+	t := &Tx{tx: tx, Now: p.Now()}
+	if on == p.batch {
+		t.batch = p
+	}
+	if err := fn(t); err != nil {
 		return err
 	}
 	err = tx.Commit()

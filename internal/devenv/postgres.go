@@ -331,3 +331,6 @@ func wrap(err error) error {
 	}
 	return fmt.Errorf("devenv: %w", err)
 }
+
+// Tool is the path of one of the server's own programs: pgbench, pg_dump.
+func (p *Postgres) Tool(name string) string { return p.bin.path(name) }

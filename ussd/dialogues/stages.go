@@ -166,17 +166,13 @@ func (r *Remote) Begin(ctx context.Context, cast []Person) ([]Person, error) {
 			}
 			continue
 		}
-		number, err := r.digits(7)
+		fresh, err := r.digits(14)
 		if err != nil {
 			return nil, err
 		}
-		id, err := r.digits(8)
-		if err != nil {
-			return nil, err
-		}
-		real[i].Number = "+25471" + number
+		real[i].Number = "+25471" + fresh[:7]
 		if p.IDNumber != "" {
-			real[i].IDNumber = "1" + id[1:]
+			real[i].IDNumber = "1" + fresh[7:]
 		}
 	}
 	for _, p := range real {
@@ -189,15 +185,21 @@ func (r *Remote) Begin(ctx context.Context, cast []Person) ([]Person, error) {
 	return real, nil
 }
 
+// digits makes a number in which the PIN is not: it would be too weak for its
+// owner then.
 func (r *Remote) digits(n int) (string, error) {
 	b := make([]byte, n)
-	if _, err := io.ReadFull(r.Rand, b); err != nil {
-		return "", fmt.Errorf("dialogues: %w", err)
+	for {
+		if _, err := io.ReadFull(r.Rand, b); err != nil {
+			return "", fmt.Errorf("dialogues: %w", err)
+		}
+		for i := range b {
+			b[i] = '0' + b[i]%10
+		}
+		if !strings.Contains(string(b), PIN) {
+			return string(b), nil
+		}
 	}
-	for i := range b {
-		b[i] = '0' + b[i]%10
-	}
-	return string(b), nil
 }
 
 // enrol registers a customer at the till and chooses the PIN on the new phone.

@@ -38,27 +38,28 @@ create table account (
 ) with (fillfactor = 60);
 create sequence account_id start 1000;      -- below 1000: the house's own
 
--- The house's accounts, one of a kind and currency.
+-- The house's accounts. Everybody's entries touch them, so each is split into
+-- stripes, ids first to first + 15, and each poster writes to its own.
 create table house_account (
     kind     text   not null,
     currency text   not null,
-    account  bigint not null references account,
-    primary key (kind, currency)
+    first    bigint not null,
+    constraint house_has_one_of_a_kind primary key (kind, currency)
 );
 
-create sequence entry_id increment 64;        -- a process takes 64 numbers at a time
+-- An entry's id is its month (since January 2006, in the country's zone) times
+-- 2^36 plus a number from this sequence, so that a month is a range of ids.
+create sequence entry_number increment 64 maxvalue 34359738304 cycle; -- a process takes 64 numbers at a time
 
 create table entry (
-    id       bigint      not null primary key,
-    at       timestamptz not null,
-    kind     text        not null,
-    ref      text        not null constraint ref_is_posted_once unique,
-    reverses bigint      constraint entry_is_reversed_once unique,
-    memo     text        not null,
-    chain    bigint      not null,
-    block    bigint      not null,
-    digest   bytea       not null
-);
+    id     bigint      not null primary key,
+    at     timestamptz not null,
+    kind   text        not null,
+    memo   text        not null,
+    chain  bigint      not null,
+    block  bigint      not null,
+    digest bytea       not null
+) partition by range (id);
 
 create table posting (
     entry        bigint   not null,
@@ -72,10 +73,21 @@ create table posting (
     primary key (entry, n),
     constraint amount_is_positive check (amount > 0),
     constraint posting_moves_between_two_accounts check (debit <> credit)
-);
+) partition by range (entry);
 -- Statements of customers and tills; the house's own are reports over a day.
 create index posting_by_debit  on posting (debit,  entry) where debit  >= 1000;
 create index posting_by_credit on posting (credit, entry) where credit >= 1000;
+
+-- What makes a Ref count once, whichever month it comes back in.
+create table entry_ref (
+    ref   text   not null constraint ref_is_posted_once primary key,
+    entry bigint not null
+);
+
+create table reversal (
+    reverses bigint not null constraint entry_is_reversed_once primary key,
+    entry    bigint not null unique
+);
 
 -- A chain of sealed blocks belongs to one poster of one process; a block holds
 -- the entries of one commit.
@@ -88,6 +100,25 @@ create table block (
     primary key (chain, n)
 );
 
+-- Makes a month's partitions. The service calls it ahead of time; its role may
+-- not create tables itself.
+-- +goose StatementBegin
+create function open_month(month bigint) returns void language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    suffix text := to_char(make_date(2006 + (month / 12)::int, (month % 12)::int + 1, 1), 'YYYYMM');
+begin
+    perform pg_advisory_xact_lock(3340002);
+    if to_regclass('entry_' || suffix) is not null then
+        return;
+    end if;
+    execute format('create table entry_%s partition of entry for values from (%s) to (%s)', suffix, month << 36, (month + 1) << 36);
+    execute format('create table posting_%s partition of posting for values from (%s) to (%s)', suffix, month << 36, (month + 1) << 36);
+end
+$$;
+-- +goose StatementEnd
+revoke all on function open_month(bigint) from public;
+grant execute on function open_month(bigint) to tuma_app;
+
 grant select, insert, update on account to tuma_app;
-grant select, insert on house_account, entry, posting, block to tuma_app;
-grant usage on sequence account_id, entry_id, chain_id to tuma_app;
+grant select, insert on house_account, entry, posting, entry_ref, reversal, block to tuma_app;
+grant usage on sequence account_id, entry_number, chain_id to tuma_app;

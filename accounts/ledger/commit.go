@@ -1,0 +1,325 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+
+	"tuma/internal/db"
+	"tuma/internal/money"
+)
+
+// A batch is decided in Go and written by set-based statements. What the
+// accounts hold is first read without locks, which settles what must be refused:
+// a caller is refused for the state of an instant within its call. What is
+// accepted is then added up for each account, and one conditional UPDATE moves
+// all balances at once, provided that every rule still holds; it locks in the
+// order of the ids. Only when another poster changed an account in between, or a
+// Ref stands in the book already, is the batch decided again carefully: with
+// the rows locked before they are read.
+
+// How often a commit is tried, all tries within batchTimeout.
+const (
+	commitTries  = 20
+	unknownPause = 100 * time.Millisecond // after a lost answer
+)
+
+// errRaced says that an account changed between reading and moving.
+var errRaced = errors.New("ledger: an account changed meanwhile")
+
+// errHook marks what a hook said.
+var errHook = errors.New("ledger: hook")
+
+// seal is where a poster's chain stands after a block.
+type seal struct {
+	chain, n int64
+	digest   []byte
+}
+
+// commit runs a batch until it stands, is refused, or its fate cannot be told.
+// After a commit whose answer is lost the batch runs again, carefully: whatever
+// stands is found by its Ref.
+func (p *poster) commit(batch []*request) ([]answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
+	defer cancel()
+	careful, unknown := false, false
+	for try := 1; ; try++ {
+		var answers []answer
+		var sealed seal
+		err := p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
+			answers, sealed, err = p.attempt(ctx, tx, batch, careful)
+			return err
+		})
+		if err == nil {
+			if sealed.n > 0 {
+				p.chain, p.n, p.head = sealed.chain, sealed.n, sealed.digest
+				if p.book.after != nil {
+					p.book.after()
+				}
+			}
+			return answers, nil
+		}
+		again := false
+		switch {
+		case errors.Is(err, db.ErrUnknown):
+			p.chain = 0 // the block may stand or not: never build on it
+			careful, unknown, again = true, true, true
+			time.Sleep(unknownPause)
+		case errors.Is(err, errRaced), db.Retryable(err), db.Violates(err, "ref_is_posted_once"), db.Violates(err, "entry_is_reversed_once"):
+			careful, again = true, true
+		case noPartition(err):
+			again = p.book.openMonths(ctx, p.book.pool.Now()) == nil
+		}
+		if again && try < commitTries && ctx.Err() == nil {
+			continue
+		}
+		if unknown {
+			return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		return nil, fmt.Errorf("ledger: posting: %w", err)
+	}
+}
+
+// ofOneEntry tells whether an error can be the fault of one entry of a batch: its
+// data, or a hook's. A lost database fails for all of them.
+func ofOneEntry(err error) bool {
+	if errors.Is(err, errHook) {
+		return true
+	}
+	e := pq.As(err)
+	return e != nil && (e.Code.Class() == "22" || e.Code.Class() == "23")
+}
+
+// judged is a batch with its answers so far.
+type judged struct {
+	batch    []*request
+	answers  []answer
+	accepted []Accepted // Receipt.Postings on the house's stripes until finish
+	places   []int      // of the accepted in the batch
+	refused  []int      // places of the refused
+}
+
+// attempt is one transaction's worth of posting.
+func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, careful bool) ([]answer, seal, error) {
+	b := p.book
+	s, err := p.nextSeal(ctx, tx)
+	if err != nil {
+		return nil, seal{}, err
+	}
+	lane := int(s.chain % stripes)
+	originals, err := b.originals(ctx, tx, batch)
+	if err != nil {
+		return nil, seal{}, err
+	}
+	known := map[string]stored{}
+	if careful {
+		if known, err = b.known(ctx, tx, batch, nil); err != nil {
+			return nil, seal{}, err
+		}
+	}
+	accounts, err := b.accounts(ctx, tx, batch, originals, lane, careful)
+	if err != nil {
+		return nil, seal{}, err
+	}
+	j := b.judge(batch, known, originals, accounts, lane, tx.Now)
+	if !careful && len(j.refused) > 0 {
+		// Before an entry is refused: perhaps it stands in the book.
+		if known, err = b.known(ctx, tx, batch, j.refused); err != nil {
+			return nil, seal{}, err
+		}
+		for _, i := range j.refused {
+			if first, ok := known[batch[i].entry.Ref]; ok {
+				j.answers[i] = again(first, batch[i].entry)
+			}
+		}
+	}
+	if len(j.accepted) == 0 {
+		return j.answers, seal{}, nil
+	}
+	if err := move(ctx, tx, j.accepted, accounts, b.Day(tx.Now)); err != nil {
+		return nil, seal{}, err
+	}
+	if err := p.write(ctx, tx, &j, &s); err != nil {
+		return nil, seal{}, err
+	}
+	for _, hook := range b.hooks {
+		if err := hook(ctx, tx, j.accepted); err != nil {
+			return nil, seal{}, fmt.Errorf("%w: %w", errHook, err)
+		}
+	}
+	return j.answers, s, nil
+}
+
+// judge decides a batch in the order of arrival; each entry sees what those
+// before it have done.
+func (b *Book) judge(batch []*request, known map[string]stored, originals map[EntryID]original, accounts map[AccountID]*Account, lane int, now time.Time) judged {
+	j := judged{batch: batch, answers: make([]answer, len(batch))}
+	today := b.Day(now)
+	here := map[string]int{} // Ref to its place among the accepted
+	for i, r := range batch {
+		e := r.entry
+		if first, ok := known[e.Ref]; ok {
+			j.answers[i] = again(first, e)
+			continue
+		}
+		if k, ok := here[e.Ref]; ok {
+			// Twice in one batch: the second hears what the first did, when that is known.
+			j.answers[i] = answer{err: sameAs(j.places[k])}
+			continue
+		}
+		postings, refusal := content(e, originals)
+		var posted []Posted
+		if refusal == nil {
+			posted, refusal = decide(accounts, onLane(postings, lane), today)
+		}
+		if refusal != nil {
+			refusal.Account = whole(refusal.Account)
+			j.answers[i] = answer{err: *refusal}
+			j.refused = append(j.refused, i)
+			continue
+		}
+		here[e.Ref] = len(j.accepted)
+		j.places = append(j.places, i)
+		j.accepted = append(j.accepted, Accepted{Entry: e, Receipt: Receipt{At: now, Kind: e.Kind, Postings: posted, Memo: e.Memo}})
+		if e.Reverses != 0 {
+			o := originals[e.Reverses]
+			o.reversed = true
+			originals[e.Reverses] = o
+		}
+	}
+	return j
+}
+
+// sameAs stands, until the batch is written, for the answer to the entry at
+// another place of the batch, which has the same Ref.
+type sameAs int
+
+func (sameAs) Error() string { return "ledger: twice in one batch" }
+
+// again answers an entry whose Ref stands in the book already.
+func again(first stored, e Entry) answer {
+	same := first.Kind == e.Kind && first.reverses == e.Reverses && (e.Reverses != 0 || len(first.Postings) == len(e.Postings))
+	for i := 0; same && i < len(e.Postings); i++ {
+		p, q := first.Postings[i].Posting, e.Postings[i]
+		same = p.Why == q.Why && p.Amount == q.Amount && p.Debit == whole(q.Debit) && p.Credit == whole(q.Credit)
+	}
+	if !same {
+		return answer{err: Refusal{Rule: RefReused}}
+	}
+	first.Receipt.Again = true
+	return answer{receipt: first.Receipt}
+}
+
+// content is what an entry posts: its own postings, or the mirror of the entry
+// that it reverses.
+func content(e Entry, originals map[EntryID]original) ([]Posting, *Refusal) {
+	if e.Reverses == 0 {
+		return e.Postings, nil
+	}
+	o, ok := originals[e.Reverses]
+	switch {
+	case !ok:
+		return nil, &Refusal{Rule: NoSuchEntry}
+	case o.reversed || o.reverses != 0:
+		return nil, &Refusal{Rule: ReversedBefore}
+	}
+	mirror := make([]Posting, len(o.Postings))
+	for i, p := range o.Postings {
+		mirror[len(mirror)-1-i] = Posting{Why: Reversed, Debit: p.Credit, Credit: p.Debit, Amount: p.Amount}
+	}
+	return mirror, nil
+}
+
+// net is what a batch does to one account.
+type net struct {
+	delta, low, high, spent money.Amount
+	debited, credited       bool
+}
+
+// add notes a posting's effect on one side; low and high are the lowest point
+// after a debit and the highest after a credit, counted from the balance before.
+func (n *net) add(by money.Amount, why Why) {
+	n.delta += by
+	if by < 0 {
+		if !n.debited || n.delta < n.low {
+			n.low = n.delta
+		}
+		n.debited = true
+		if why == Principal {
+			n.spent -= by
+		}
+		return
+	}
+	if !n.credited || n.delta > n.high {
+		n.high = n.delta
+	}
+	n.credited = true
+}
+
+// sqlMove moves all balances of a batch, where every rule still holds. A row
+// that it leaves out makes the batch be decided again.
+const sqlMove = `
+update account a
+set balance   = a.balance + u.delta,
+    day       = case when u.spent > 0 then greatest(a.day, $1) else a.day end,
+    day_spent = case when u.spent > 0 then case when a.day < $1 then 0 else a.day_spent end + u.spent else a.day_spent end
+from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bool[]) as u (id, delta, low, high, spent, debited)
+where a.id = u.id
+  and (a.status = 0 or a.status = 1 and not u.debited)
+  and a.balance + u.low >= coalesce(a.floor, -1000000000000000000)
+  and a.balance + u.high <= coalesce(a.ceiling, 1000000000000000000)
+  and (u.spent = 0 or a.day_limit is null or case when a.day < $1 then 0 else a.day_spent end + u.spent <= a.day_limit)
+returning a.id, a.balance`
+
+// move applies the accepted entries to the accounts in the database, and puts
+// the balances that it found there into their postings: another poster may have
+// moved an account since it was read.
+func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[AccountID]*Account, today time.Time) error {
+	nets := map[AccountID]*net{}
+	of := func(id AccountID) *net {
+		n := nets[id]
+		if n == nil {
+			n = &net{}
+			nets[id] = n
+		}
+		return n
+	}
+	for _, a := range accepted {
+		for _, p := range a.Receipt.Postings {
+			of(p.Debit).add(-p.Amount, p.Why)
+			of(p.Credit).add(p.Amount, p.Why)
+		}
+	}
+	var c moveColumns
+	for _, id := range sortedIDs(nets) {
+		c.add(id, nets[AccountID(id)])
+	}
+	var moved []struct {
+		ID      AccountID    `db:"id"`
+		Balance money.Amount `db:"balance"`
+	}
+	err := tx.Select(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited))
+	if err != nil {
+		return fmt.Errorf("ledger: moving balances: %w", err)
+	}
+	if len(moved) != len(nets) {
+		return errRaced
+	}
+	shift := make(map[AccountID]money.Amount, len(moved))
+	for _, m := range moved {
+		if by := m.Balance - accounts[m.ID].Balance; by != 0 {
+			shift[m.ID] = by
+		}
+	}
+	for _, a := range accepted {
+		for i := range a.Receipt.Postings {
+			p := &a.Receipt.Postings[i]
+			p.DebitAfter += shift[p.Debit]
+			p.CreditAfter += shift[p.Credit]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"tuma/accounts"
+	"tuma/accounts/ledger"
+	"tuma/internal/db"
+	"tuma/internal/money"
+	"tuma/internal/phone"
+	"tuma/internal/text"
+)
+
+type benchPost struct {
+	Callers   int           `default:"256" help:"Callers at once."`
+	Accounts  int           `default:"100000" help:"Wallets."`
+	Duration  time.Duration `default:"20s" help:"Of each round."`
+	Rounds    int           `default:"1" help:"Rounds; with --vs-pgbench each is followed by pgbench."`
+	Hot       int           `default:"0" help:"Percent of the payments that go to one payee."`
+	Refused   int           `default:"0" help:"Percent of the payments that the payer cannot afford."`
+	Legs      int           `default:"4" help:"Postings of a payment, 1 to 4: amount, fee, tax, commission."`
+	Posters   int           `default:"2" help:"Commits under way at once."`
+	Processes int           `default:"1" help:"Books on the one database, each with its own posters."`
+	VsPgbench bool          `name:"vs-pgbench" help:"Run pgbench's TPC-B-like script on the same server in turn."`
+	Plot      string        `placeholder:"FILE" help:"Draw throughput and latency over time as an SVG."`
+	JSON      bool          `help:"End with one JSON object."`
+}
+
+// postFigures are what a run measured.
+type postFigures struct {
+	PaymentsPerS float64 `json:"payments_per_s"`
+	P50          float64 `json:"p50_ms"`
+	P99          float64 `json:"p99_ms"`
+	Max          float64 `json:"max_ms"`
+	WAL          float64 `json:"wal_bytes_per_payment"`
+	Pgbench      float64 `json:"pgbench_tps,omitempty"`
+	PgbenchP50   float64 `json:"pgbench_one_client_ms,omitempty"`
+	Ratio        float64 `json:"ratio,omitempty"`
+	Payments     int64   `json:"payments"`
+	Refused      int64   `json:"refused"`
+	Busy         int64   `json:"busy"`
+	Callers      int     `json:"callers"`
+	Accounts     int     `json:"accounts"`
+	Hot          int     `json:"hot_percent"`
+	Legs         int     `json:"legs"`
+	Posters      int     `json:"posters"`
+	Processes    int     `json:"processes"`
+	Cores        int     `json:"cores"`
+	PeakMB       float64 `json:"process_mb"`
+}
+
+// Run measures whole payments at the book.
+func (c *benchPost) Run(ctx context.Context) (err error) {
+	b, err := startBench(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.stop()) }()
+	cfg, err := b.config()
+	if err != nil {
+		return err
+	}
+	cfg.posters = c.Posters
+	var services []*service
+	for range c.Processes {
+		s, err := cfg.books(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.close()) }()
+		services = append(services, s)
+	}
+	load, err := c.prepare(ctx, services)
+	if err != nil {
+		return err
+	}
+	var rounds []postFigures
+	for n := range c.Rounds {
+		f, err := load.round(ctx, n)
+		if err != nil {
+			return err
+		}
+		if err := c.check(ctx, services[0].pool); err != nil {
+			return err
+		}
+		if c.VsPgbench {
+			if f.Pgbench, f.PgbenchP50, err = pgbench(ctx, b.pgbench, b.databaseURL, c.Duration, n == 0); err != nil {
+				return err
+			}
+			f.Ratio = f.PaymentsPerS / f.Pgbench
+		}
+		f.print()
+		rounds = append(rounds, f)
+	}
+	if c.Plot != "" {
+		if err := load.plot(c.Plot); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(median(rounds))
+	}
+	return nil
+}
+
+func (f postFigures) print() {
+	fmt.Printf("%.0f payments/s, p50 %.1f ms, p99 %.1f ms, %.0f bytes of WAL each (%d callers, %d wallets, %d %% to one payee, %d refused, %d busy, %.0f MB); the book is right\n",
+		f.PaymentsPerS, f.P50, f.P99, f.WAL, f.Callers, f.Accounts, f.Hot, f.Refused, f.Busy, f.PeakMB)
+	if f.Ratio > 0 {
+		fmt.Printf("pgbench at its best %.0f transactions/s, one client %.2f ms: ratio %.1f\n", f.Pgbench, f.PgbenchP50, f.Ratio)
+	}
+}
+
+// check refuses figures of a book that is not right. The wallets were filled
+// from the trust account without a bank, so only the book itself and its
+// notices are proven.
+func (c *benchPost) check(ctx context.Context, pool *db.Pool) error {
+	p, err := ledger.Audit(ctx, pool)
+	if err != nil {
+		return err
+	}
+	owed, err := accounts.Audit(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if breaks := append(p.Breaks, owed...); len(breaks) > 0 {
+		return fmt.Errorf("no figures: the audit failed in %d places, first %s: %s", len(breaks), breaks[0].Check, breaks[0].What)
+	}
+	return nil
+}
+
+// postLoad is a book with wallets and money in them.
+type postLoad struct {
+	*benchPost
+	services []*service
+	house    accounts.House
+	wallets  []ledger.AccountID
+	earned   ledger.AccountID // a till's commission
+	seconds  []second
+}
+
+const (
+	sqlBenchAccounts = `
+insert into account (id, kind, currency, floor, ceiling, day_limit)
+select nextval('account_id'), 'wallet', $1, 0, 100000000000, 100000000000 from generate_series(1, $2) returning id`
+	benchSlice = 10_000
+)
+
+func (c *benchPost) prepare(ctx context.Context, services []*service) (*postLoad, error) {
+	s := services[0]
+	l := &postLoad{benchPost: c, services: services, house: s.accounts.House()}
+	fmt.Fprintf(os.Stderr, "opening %d wallets\n", c.Accounts)
+	for len(l.wallets) < c.Accounts {
+		var ids []ledger.AccountID
+		err := s.pool.InTx(ctx, func(tx *db.Tx) error {
+			return tx.Select(ctx, &ids, sqlBenchAccounts, "KES", min(benchSlice, c.Accounts-len(l.wallets)))
+		})
+		if err != nil {
+			return nil, err
+		}
+		l.wallets = append(l.wallets, ids...)
+	}
+	err := s.pool.InTx(ctx, func(tx *db.Tx) (err error) {
+		l.earned, err = ledger.OpenAccount(ctx, tx, ledger.CommissionEarned, "KES", ledger.Rules{Floor: ledger.Zero()})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l, l.fill(ctx)
+}
+
+// fill puts money into every wallet, as many as an entry can hold at a time.
+func (l *postLoad) fill(ctx context.Context) error {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 64)
+	var failed atomic.Pointer[error]
+	for first := 0; first < len(l.wallets); first += ledger.MaxPostings {
+		some := l.wallets[first:min(first+ledger.MaxPostings, len(l.wallets))]
+		e := ledger.Entry{Ref: fmt.Sprint("fill:", first), Kind: "fill"}
+		for _, w := range some {
+			e.Postings = append(e.Postings, ledger.Posting{Why: ledger.Principal, Debit: l.house.Trust, Credit: w, Amount: 1_000_000_00})
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if _, err := l.services[0].accounts.Book().Post(ctx, e); err != nil {
+				failed.Store(&err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// payment is what a send is: an amount, its fee, the tax in it, a commission,
+// and a notice for each party.
+func (l *postLoad) payment(dice *rand.Rand, ref string) ledger.Entry {
+	from := l.wallets[dice.IntN(len(l.wallets))]
+	to := l.wallets[dice.IntN(len(l.wallets))]
+	if dice.IntN(100) < l.Hot {
+		to = l.wallets[0]
+	}
+	if from == to {
+		to = l.wallets[(int(from)+1)%len(l.wallets)]
+		if from == to {
+			to = l.wallets[(int(from)+2)%len(l.wallets)]
+		}
+	}
+	amount := money.Amount(101_00 + dice.IntN(399_00))
+	if dice.IntN(100) < l.Refused {
+		amount = 2_000_000_000_00
+	}
+	h := l.house
+	legs := []ledger.Posting{
+		{Why: ledger.Principal, Debit: from, Credit: to, Amount: amount},
+		{Why: ledger.Fee, Debit: from, Credit: h.Fees, Amount: 7_00},
+		{Why: ledger.Tax, Debit: h.Fees, Credit: h.Tax, Amount: 91},
+		{Why: ledger.Commission, Debit: h.CommissionExpense, Credit: l.earned, Amount: 2_00},
+	}
+	s := l.services[0].accounts
+	return ledger.Entry{
+		Ref: ref, Kind: "send", Postings: legs[:l.Legs],
+		Memo: map[string]string{"from": string(benchFrom), "from_name": "ASHA JUMA", "to": string(benchTo), "to_name": "BARAKA OTIENO"},
+		Rider: accounts.Rider{Owed: []accounts.Owed{
+			{Party: "payer", To: benchFrom, Lang: "en", Text: "send_payer", Account: from, Holes: text.Holes{"amount": s.Money(amount), "fee": "Ksh7.00", "name": "BARAKA OTIENO", "number": "0712000002"}},
+			{Party: "payee", To: benchTo, Lang: "sw", Text: "send_payee", Account: to, Holes: text.Holes{"amount": s.Money(amount), "name": "ASHA JUMA", "number": "0712000001"}},
+		}},
+	}
+}
+
+const (
+	benchFrom = phone.Number("+254712000001")
+	benchTo   = phone.Number("+254712000002")
+)
+
+// second is what one second of a round looked like.
+type second struct {
+	payments int64
+	p50, p99 float64 // ms
+}
+
+const sqlWAL = `select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8`
+
+func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
+	pool := l.services[0].pool
+	var before, after float64
+	if err := pool.Get(ctx, &before, sqlWAL); err != nil {
+		return postFigures{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.Duration)
+	defer cancel()
+	var done, refused, busy atomic.Int64
+	now := make(chan int64, 8192) // microseconds of each payment
+	all := hdrhistogram.New(1, 60_000_000, 3)
+	var watching sync.WaitGroup
+	watching.Go(func() { l.watch(now, all) })
+	var wg sync.WaitGroup
+	errs := make([]error, l.Callers)
+	began := time.Now()
+	for i := range l.Callers {
+		wg.Go(func() {
+			dice := rand.New(rand.NewPCG(uint64(n), uint64(i)))
+			book := l.services[i%len(l.services)].accounts.Book()
+			for k := 0; ctx.Err() == nil; k++ {
+				e := l.payment(dice, fmt.Sprintf("bench:%06d:%03d:%08d", n, i, k))
+				start := time.Now()
+				// The entry is posted to its end even when the time is over.
+				_, err := book.Post(context.WithoutCancel(ctx), e)
+				_, isRefusal := errors.AsType[ledger.Refusal](err)
+				switch {
+				case err == nil:
+					done.Add(1)
+					now <- max(1, time.Since(start).Microseconds())
+				case isRefusal:
+					refused.Add(1)
+				case errors.Is(err, ledger.ErrBusy):
+					busy.Add(1)
+				default:
+					errs[i] = err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+	close(now)
+	watching.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return postFigures{}, err
+	}
+	if err := pool.Get(context.WithoutCancel(ctx), &after, sqlWAL); err != nil {
+		return postFigures{}, err
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return postFigures{
+		PaymentsPerS: float64(done.Load()) / took.Seconds(), P50: float64(all.ValueAtQuantile(50)) / 1000, P99: float64(all.ValueAtQuantile(99)) / 1000, Max: float64(all.Max()) / 1000,
+		WAL: (after - before) / float64(done.Load()), Payments: done.Load(), Refused: refused.Load(), Busy: busy.Load(),
+		Callers: l.Callers, Accounts: l.Accounts, Hot: l.Hot, Legs: l.Legs, Posters: l.Posters, Processes: l.Processes, Cores: runtime.NumCPU(), PeakMB: float64(m.Sys) / (1 << 20),
+	}, nil
+}
+
+// watch gathers latencies and shows each second as it passes.
+func (l *postLoad) watch(now <-chan int64, all *hdrhistogram.Histogram) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	this := hdrhistogram.New(1, 60_000_000, 2)
+	for {
+		select {
+		case us, ok := <-now:
+			if !ok {
+				fmt.Fprintln(os.Stderr)
+				return
+			}
+			all.RecordValue(us)
+			this.RecordValue(us)
+		case <-tick.C:
+			s := second{this.TotalCount(), float64(this.ValueAtQuantile(50)) / 1000, float64(this.ValueAtQuantile(99)) / 1000}
+			l.seconds = append(l.seconds, s)
+			this.Reset()
+			fmt.Fprintf(os.Stderr, "\r%4d s  %6d payments/s  p50 %6.1f ms  p99 %6.1f ms   ", len(l.seconds), s.payments, s.p50, s.p99)
+		}
+	}
+}
