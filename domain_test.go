@@ -46,12 +46,14 @@ const (
 // waits are the files, or whole rooms, that may use timers, and what for.
 // None of them decides anything by the time that passed.
 var waits = map[string]string{
-	"simulator":                "a network takes its time",
-	"sms/relay.go":             "looks for due notices, and backs off between tries",
-	"accounts/topup.go":        "looks for due top-ups",
-	"accounts/ledger/post.go":  "a breath before asking again what became of a commit",
-	"ussd/session.go":          "asks again for a session that another request holds",
-	"ussd/dialogues/stages.go": "looks whether an SMS has come",
+	"simulator":                 "a network takes its time",
+	"sms/relay.go":              "looks for due notices, and backs off between tries",
+	"accounts/topup.go":         "looks for due top-ups",
+	"accounts/wake.go":          "gathers the wake-ups of a moment",
+	"accounts/ledger/commit.go": "a breath before asking again what became of a commit",
+	"accounts/ledger/month.go":  "makes partitions while there is time",
+	"ussd/session.go":           "asks again for a session that another request holds",
+	"ussd/dialogues/stages.go":  "looks whether an SMS has come",
 }
 
 var forbiddenImports = map[string]string{

@@ -60,6 +60,7 @@ type Service struct {
 	tariffs *tariffs
 	words   *text.Catalogue
 	house   House
+	wake    *waker
 	log     *slog.Logger
 }
 
@@ -82,9 +83,11 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if s.pins, err = newPINs(c.Pool, c.Keys, c.Rand); err != nil {
 		return nil, err
 	}
+	s.startWaker()
 	// What must happen in the same commit as an entry, in this order.
 	hooks := []ledger.Hook{s.oweNotices, s.orderAirtime}
-	if s.book, err = ledger.New(c.Pool, ledger.Config{Zone: c.Country.Zone, ReceiptKey: c.ReceiptKey, Posters: c.Posters, Hooks: hooks}); err != nil {
+	if s.book, err = ledger.New(c.Pool, ledger.Config{Zone: c.Country.Zone, ReceiptKey: c.ReceiptKey, Posters: c.Posters, Hooks: hooks, After: s.wake.nudge}); err != nil {
+		s.wake.close()
 		return nil, err
 	}
 	if s.tariffs, err = publish(ctx, c.Pool, c.Tariff, s.book.Day); err == nil {
@@ -138,7 +141,10 @@ func (s *Service) openHouse(ctx context.Context) (err error) {
 }
 
 // Close lets what is being posted finish.
-func (s *Service) Close() { s.book.Close() }
+func (s *Service) Close() {
+	s.book.Close()
+	s.wake.close()
+}
 
 // Country gives the country's settings.
 func (s *Service) Country() Country { return s.country }

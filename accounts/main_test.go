@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +152,7 @@ func (w *world) customerOf(tier int, msisdn, name string, has money.Amount) Cust
 	pin, err := w.PINs().Seal("4826")
 	w.must(err)
 	c, err := w.Register(w.t.Context(), Registration{
-		Ref: fmt.Sprint("test:", msisdn), Phone: number(w.t, msisdn), Name: name, IDNumber: fmt.Sprintf("2345%04d", w.n), Lang: "en", Tier: tier, PIN: pin,
+		Ref: fmt.Sprint("test:", w.n), Phone: number(w.t, msisdn), Name: name, IDNumber: fmt.Sprintf("2345%04d", w.n), Lang: "en", Tier: tier, PIN: pin,
 	})
 	w.must(err)
 	if has > 0 {
@@ -265,22 +264,4 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// syncBuffer is a log that many may write and one may read.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -39,7 +39,7 @@ func (s *Service) oweNotices(ctx context.Context, tx *db.Tx, posted []ledger.Acc
 	for _, p := range posted {
 		rider, _ := p.Entry.Rider.(Rider)
 		for _, o := range rider.Owed {
-			body, err := s.words.Fill(o.Lang, o.Text, s.noticeHoles(o, p.Receipt))
+			body, err := fill(s.words, o.Lang, o.Text, s.noticeHoles(o, p.Receipt))
 			if err != nil {
 				return fmt.Errorf("accounts: notice %s: %w", o.Text, err)
 			}
@@ -76,6 +76,29 @@ func (s *Service) stamp(at time.Time) text.Holes {
 	return text.Holes{"date": at.Format("2/1/06"), "time": at.Format("3:04 PM")}
 }
 
+// segment is what one SMS holds in septets, and leastName what is left of a name
+// at least.
+const (
+	segment   = 160
+	leastName = 8
+)
+
+// fill writes a notice. One that would take a second segment, because all its
+// values are wide at once, has its name cut as far as that helps.
+func fill(words *text.Catalogue, lang, name string, h text.Holes) (string, error) {
+	body, err := words.Fill(lang, name, h)
+	if err != nil {
+		return "", err
+	}
+	n, _ := text.Septets(body)
+	whole, named := h["name"]
+	if room := len([]rune(whole)) - (n - segment); n > segment && named && room >= leastName {
+		h["name"] = ShortName(whole, room)
+		return words.Fill(lang, name, h)
+	}
+	return body, nil
+}
+
 // ShortName gives a name in at most n characters: whole words first, then
 // initials for those that do not fit.
 func ShortName(name string, n int) string {
@@ -102,11 +125,12 @@ func ShortName(name string, n int) string {
 
 // notify owes one notice outside an entry.
 func (s *Service) notify(ctx context.Context, tx *db.Tx, key string, to phone.Number, lang, name string, h text.Holes, priority int) error {
-	body, err := s.words.Fill(lang, name, s.common(h))
+	body, err := fill(s.words, lang, name, s.common(h))
 	if err != nil {
 		return fmt.Errorf("accounts: notice %s: %w", name, err)
 	}
-	return outbox.Write(ctx, tx, []outbox.Notice{{Key: key, To: to, Lang: lang, Body: body, Priority: priority}})
+	s.wake.nudge()
+	return outbox.WriteOnce(ctx, tx, []outbox.Notice{{Key: key, To: to, Lang: lang, Body: body, Priority: priority}})
 }
 
 // TellPINLocked tells the owner of a PIN that it is locked: whoever tried it may

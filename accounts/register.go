@@ -68,8 +68,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (Customer, error
 		return Customer{}, err
 	}
 	id, err := s.register(ctx, r, tier)
-	if db.Violates(err, "registration_happens_once") {
-		id, err = s.register(ctx, r, tier) // the same one, a moment ago: find it
+	if _, refused := errors.AsType[Refusal](err); refused || db.Violates(err, "") {
+		// Taken since we looked, perhaps by this very registration, tried twice at once.
+		id, err = s.register(ctx, r, tier)
 	}
 	// Two registrations at the same moment: the constraint decides.
 	switch {

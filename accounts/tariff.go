@@ -102,7 +102,7 @@ func ParseTariff(files fs.FS, currency money.Currency) (Tariff, error) {
 
 // sold are the kinds of entries that have a price. A file with another one has
 // a slip of the pen, and what was meant would be free of charge or not sold.
-const sold = " send withdraw deposit airtime "
+const sold = "send withdraw deposit airtime"
 
 // row is one line of a tariff file.
 type row struct {
@@ -163,8 +163,8 @@ func (t *Tariff) addBand(sort string, r row) error {
 		return err
 	}
 	switch {
-	case b.Kind == "" || !strings.Contains(sold, " "+b.Kind+" "):
-		return fmt.Errorf("%q is not one of%s", b.Kind, sold)
+	case !slices.Contains(strings.Fields(sold), b.Kind):
+		return fmt.Errorf("%q is not one of %s", b.Kind, sold)
 	case b.Low <= 0 || b.High < b.Low:
 		return fmt.Errorf("the band from %s to %s is empty", r.fields[2], r.fields[3])
 	}

@@ -47,7 +47,7 @@ func (s *Service) RequestFloat(ctx context.Context, maker, till string, a money.
 	if a <= 0 || a > ledger.MaxAmount {
 		return 0, fmt.Errorf("agents: an amount is above zero and at most %s", s.accounts.Money(ledger.MaxAmount))
 	}
-	if err := s.may(ctx, maker, "maker"); err != nil {
+	if err := s.May(ctx, maker, "maker"); err != nil {
 		return 0, err
 	}
 	if _, err := s.Till(ctx, till); err != nil {
@@ -81,7 +81,7 @@ var ErrSamePerson = errors.New("agents: who asked for float cannot approve it")
 // ErrNotStaff when checker is not an active checker, ErrSamePerson when he was
 // the maker; refusals as in Till.
 func (s *Service) ApproveFloat(ctx context.Context, checker string, id int64) (accounts.Done, error) {
-	if err := s.may(ctx, checker, "checker"); err != nil {
+	if err := s.May(ctx, checker, "checker"); err != nil {
 		return accounts.Done{}, err
 	}
 	var f FloatRequest

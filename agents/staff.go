@@ -98,8 +98,8 @@ func (s *Service) CheckStaff(ctx context.Context, name, password string) error {
 	return nil
 }
 
-// may refuses who does not have a role.
-func (s *Service) may(ctx context.Context, name, role string) error {
+// May refuses who does not have a role; ErrNotStaff.
+func (s *Service) May(ctx context.Context, name, role string) error {
 	var ok bool
 	if err := s.pool.Get(ctx, &ok, sqlMay, name, role); err != nil {
 		return fmt.Errorf("agents: staff: %w", err)

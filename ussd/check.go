@@ -120,6 +120,9 @@ func (m Menu) checkShape(sc Screen, say func(format string, args ...any)) {
 	if sc.Pay != nil && sc.Ask != PIN {
 		say("moves money without asking for the PIN")
 	}
+	if sc.Pay != nil && !m.Screens[sc.Then].End {
+		say("moves money and goes on: a session has one payment, because its ref is the session's")
+	}
 	if sc.Pay != nil && sc.Do != nil {
 		say("has both Do and Pay")
 	}

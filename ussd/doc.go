@@ -9,9 +9,9 @@
 // refuse to know PINs: the machine checks a PIN because a screen asks for one,
 // and what remains of it afterwards is a sealed one or nothing.
 //
-// What protects money when things go wrong: every payment carries a Ref made
-// of the gateway, the session and the number of answers given so far, so the
-// same key presses always mean the same payment, however often a network
-// repeats them and whatever Redis has forgotten. All that is in Redis may be
-// lost at any moment; it costs the customer a screen.
+// What protects money when things go wrong: a session makes one payment at
+// most, and its Ref is made of the gateway and the session, so the same key
+// presses always mean the same payment, however often a network repeats them
+// and whatever Redis has forgotten. All that is in Redis may be lost at any
+// moment; it costs the customer a screen.
 package ussd

@@ -241,12 +241,12 @@ func TestUndecided(t *testing.T) {
 func TestRefs(t *testing.T) {
 	t.Parallel()
 	s := Step{id: Request{Gateway: "at", Session: strings.Repeat("s", maxSessionID)}.id(), state: &state{Inputs: MaxSteps}}
-	for _, ref := range []string{s.ordinal(), s.Once("register")} {
+	for _, ref := range []string{s.payment(), s.Once("register")} {
 		if len(ref) > 200 {
 			t.Errorf("%d bytes", len(ref))
 		}
 	}
-	if got := (&Step{id: "at:x", state: &state{Inputs: 4}}).ordinal(); got != "ussd:at:x:4" {
+	if got := (&Step{id: "at:x", state: &state{Inputs: 4}}).payment(); got != "ussd:at:x:pay" {
 		t.Error(got)
 	}
 }

@@ -135,8 +135,8 @@ func TestRedisForgets(t *testing.T) {
 	w.wantNoPIN()
 }
 
-// The ref does not depend on what happened at the PIN, so the same key presses
-// after a loss are the same payment even if it is not asked about again.
+// The ref does not depend on the way to the PIN, so a session that pays again
+// after a loss makes the same payment even if it is not asked about.
 func TestRefSurvivesTheLossOfASession(t *testing.T) {
 	t.Parallel()
 	w := demo(t)

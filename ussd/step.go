@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"tuma/accounts"
@@ -65,7 +64,7 @@ type state struct {
 	Page    int        `json:"page,omitempty"`  // of a long text
 	Answers Answers    `json:"answers"`
 	Holes   text.Holes `json:"holes,omitempty"`
-	Inputs  int        `json:"inputs"`           // answers consumed so far; see walk.take
+	Inputs  int        `json:"inputs"`           // answers consumed so far, at most MaxSteps
 	Resume  *state     `json:"resume,omitempty"` // while the offer to go on with it is on the screen
 }
 
@@ -111,11 +110,13 @@ func (s *Step) Day(t time.Time) string {
 	return t.In(s.Accounts.Country().Zone).Format("2/1")
 }
 
-// Once is a ref for something that happens at most once in a session and moves no money.
+// Once is a ref for something that happens at most once in a session.
 func (s *Step) Once(what string) string { return "ussd:" + s.id + ":" + what }
 
-// ordinal is the ref of a payment made with the answer now being given.
-func (s *Step) ordinal() string { return "ussd:" + s.id + ":" + strconv.Itoa(s.Inputs) }
+// payment is the ref of the payment that a session makes. It has one at most
+// (Menu.Check sees to it that a payment ends the session), so nothing that Redis
+// may forget, such as the way to the PIN, is part of the ref.
+func (s *Step) payment() string { return s.Once("pay") }
 
 // owner is who must know the PIN that a screen asks for.
 type owner struct {

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"tuma/accounts"
 	"tuma/internal/text"
@@ -23,10 +21,6 @@ const (
 
 // maxHops bounds the junctions passed for one answer; the menu has three in a row.
 const maxHops = 8
-
-// maxInput is the longest answer that is looked at, in bytes. A USSD string
-// has 182 characters at most.
-const maxInput = 182
 
 // walk is one step's way through the menu.
 type walk struct {
@@ -97,19 +91,12 @@ func (w *walk) goOn(ctx context.Context, input string) {
 func (w *walk) screen() Screen { return w.m.menu.Screens[w.step.Screen] }
 
 // take gives one answer.
-//
-// It counts answers (state.Inputs), because the count becomes part of a
-// payment's ref. The count must come out the same when a session is lost and
-// walked again from the gateway's memory of it, and there the walk stops at
-// the PIN: so an answer to a question for a PIN counts only once it is accepted.
 func (w *walk) take(ctx context.Context, input string) {
 	s, sc := w.step, w.screen()
 	w.leaving = crumb{s.Screen, s.As}
 	input = strings.TrimSpace(input)
 	home, back := input == keyHome, input == keyBack && len(s.Trail) > 0
-	if !sc.Ask.Secret() || home || back {
-		s.Inputs++
-	}
+	s.Inputs++
 	switch {
 	case home:
 		w.home(ctx)
@@ -139,9 +126,6 @@ func (w *walk) take(ctx context.Context, input string) {
 			w.refused(ctx, sc, err)
 			return
 		}
-		if sc.Ask.Secret() {
-			s.Inputs++
-		}
 		if w.act(ctx, sc) {
 			w.arrive(ctx, sc.Then)
 		}
@@ -153,16 +137,10 @@ func (w *walk) act(ctx context.Context, sc Screen) bool {
 	var err error
 	switch {
 	case sc.Pay != nil:
-		newest, err := w.h.forget(ctx)
-		if err != nil {
-			w.fail(err)
+		if !w.mayPay(ctx) {
 			return false
 		}
-		if !newest {
-			w.end("over", nil)
-			return false
-		}
-		w.t.ref = w.step.ordinal()
+		w.t.ref = w.step.payment()
 		err = sc.Pay(ctx, w.step, w.t.ref)
 		if err != nil && undecided(ctx, err) {
 			w.err = err
@@ -181,6 +159,19 @@ func (w *walk) act(ctx context.Context, sc Screen) bool {
 	}
 	w.refused(ctx, sc, err)
 	return false
+}
+
+// mayPay makes sure, before money moves, that what could be resumed is gone and
+// that no newer session has been opened on the same phone.
+func (w *walk) mayPay(ctx context.Context) bool {
+	newest, err := w.h.forget(ctx)
+	switch {
+	case err != nil:
+		w.fail(err)
+	case !newest:
+		w.end("over", nil)
+	}
+	return err == nil && newest
 }
 
 // undecided tells whether a payment that failed may have happened all the same.
@@ -352,75 +343,6 @@ func (m Menu) resumePoint(s state) *state {
 	s.Screen, s.As, s.Trail = path[last].Screen, path[last].As, path[:last]
 	s.Answers.PIN, s.Answers.Sure, s.Resume, s.Page, s.Inputs = "", "", nil, 0, 0
 	return &s
-}
-
-// understand checks an answer and keeps it. Secrets go no further than here.
-func (w *walk) understand(ctx context.Context, ask Kind, in string) error {
-	s, a, country := w.step, &w.step.Answers, w.m.accounts.Country()
-	if !readable(in) {
-		return accounts.Refuse(mistakes[ask])
-	}
-	var err error
-	switch ask {
-	case Phone:
-		if a.Phone, err = country.Phone.Parse(in); err != nil {
-			return accounts.Refuse("bad_phone")
-		}
-	case Amount:
-		if a.Amount, err = country.Currency.Parse(in); err != nil {
-			return accounts.Refuse("bad_amount")
-		}
-	case Till:
-		if strings.Trim(in, "0123456789") != "" || in == "" {
-			return accounts.Refuse("bad_till")
-		}
-		a.Till = in
-	case Name:
-		a.Name, err = w.m.accounts.CheckName(in)
-	case IDNumber:
-		a.IDNumber, err = w.m.accounts.CheckID(in)
-	case Language:
-		for i, lang := range country.Languages {
-			if in == strconv.Itoa(i+1) {
-				a.Lang = lang
-				return nil
-			}
-		}
-		return accounts.Refuse("bad_choice")
-	case PIN:
-		// What cannot be a PIN is a slip and costs no try. A weak one may still
-		// be somebody's: it was chosen before the rule.
-		err = w.m.accounts.PINs().Check(in)
-		if r, ok := errors.AsType[accounts.Refusal](err); ok && r.Key == "weak_pin" {
-			err = nil
-		}
-		if err == nil {
-			err = w.m.accounts.PINs().Verify(ctx, s.owner().pin, in)
-		}
-	case NewPIN:
-		a.PIN = ""
-		if err = w.m.accounts.PINs().Check(in, s.personal()...); err == nil {
-			a.PIN, err = w.m.accounts.PINs().Seal(in)
-		}
-	case RepeatPIN:
-		if a.PIN == "" || !w.m.accounts.PINs().Matches(a.PIN, in) {
-			a.PIN = ""
-			return accounts.Refuse("pin_mismatch")
-		}
-	default:
-		err = fmt.Errorf("ussd: screen %q asks nothing", s.Screen)
-	}
-	return err
-}
-
-// mistakes are the refusals of an answer that is not even legible.
-var mistakes = map[Kind]string{
-	Phone: "bad_phone", Amount: "bad_amount", Till: "bad_till", Name: "bad_name", IDNumber: "bad_id", Language: "bad_choice",
-	PIN: "bad_pin", NewPIN: "bad_pin", RepeatPIN: "bad_pin",
-}
-
-func readable(in string) bool {
-	return len(in) <= maxInput && utf8.ValidString(in) && strings.IndexFunc(in, unicode.IsControl) < 0
 }
 
 // stop ends the session with a refusal's words.

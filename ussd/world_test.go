@@ -126,7 +126,7 @@ func kenya(t testing.TB) accounts.Country {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return accounts.Country{Phone: ke, Currency: kes, ServiceCode: "*334#", Languages: []string{"en", "sw", "fr"}, Zone: zone, Brand: "Tuma", Care: "0800 721 000"}
+	return accounts.Country{Phone: ke, Currency: kes, ServiceCode: "*334#", Languages: []string{"en", "sw", "fr"}, Zone: zone, Brand: "Tuma", Care: "100"}
 }
 
 // newWorld has nobody in it yet but the depot.

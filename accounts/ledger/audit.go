@@ -3,9 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
-	"time"
 
 	"tuma/internal/db"
 	"tuma/internal/money"
@@ -56,75 +54,46 @@ func (p *Proof) broken(check, format string, args ...any) {
 const sqlAuditBlocks = `select chain, n, entries, digest from block order by chain, n`
 
 const sqlAuditEntries = `
-select e.chain, e.block, e.id, e.at, e.kind, coalesce(r.ref, ''), coalesce(v.reverses, 0), e.memo, e.digest,
-       p.n, p.why, p.debit, p.credit, p.amount, p.debit_after, p.credit_after
+select e.chain, e.block, e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, e.digest,
+       coalesce(r.ref, ''), coalesce(v.reverses, 0), coalesce(s.accounts, '{}'), coalesce(s.afters, '{}')
 from entry e
 left join entry_ref r on r.entry = e.id
 left join reversal v on v.entry = e.id
-left join posting p on p.entry = e.id
-order by e.chain, e.block, e.id, p.n`
+left join (select entry, array_agg(account order by account) as accounts, array_agg(after order by account) as afters from statement group by entry) s on s.entry = e.id
+order by e.chain, e.block, e.id`
 
 type blockAt struct{ chain, n int64 }
 
-// auditEntry is an entry under audit, gathered from its postings' rows.
-type auditEntry struct {
-	at       blockAt
-	id       EntryID
-	when     time.Time
-	kind     string
-	ref      string
-	reverses EntryID
-	memo     string
-	digest   []byte
-	postings []Posted
-	holes    bool // the postings' numbers are not 0, 1, 2, ...
-}
-
 // chains recomputes every digest. Entries are streamed in the order of their
-// blocks, so that memory does not grow with the book but for the blocks' own.
+// blocks.
 func (p *Proof) chains(ctx context.Context, s *db.Snapshot) error {
 	digests := map[blockAt][][]byte{}
-	var current *auditEntry
-	finish := func() {
-		if current == nil {
-			return
-		}
-		p.Entries++
-		e := current
-		if len(e.postings) == 0 {
-			p.broken("entry has postings", "entry %d (%s) has none", e.id, e.ref)
-		}
-		got, _ := entryDigest(nil, e.id, e.when, e.kind, e.ref, e.reverses, e.memo, e.postings)
-		if e.holes || !bytes.Equal(got, e.digest) {
-			p.broken("entry is as it was written", "entry %d (%s) or one of its postings was changed, added or removed", e.id, e.ref)
-		}
-		digests[e.at] = append(digests[e.at], e.digest)
-	}
+	var scratch []byte
 	err := s.Each(ctx, func(scan func(...any) error) error {
-		var e auditEntry
-		var n, debit, credit, amount, debitAfter, creditAfter sql.NullInt64
-		var why sql.NullString
-		if err := scan(&e.at.chain, &e.at.n, &e.id, &e.when, &e.kind, &e.ref, &e.reverses, &e.memo, &e.digest,
-			&n, &why, &debit, &credit, &amount, &debitAfter, &creditAfter); err != nil {
+		var at blockAt
+		var row entryRow
+		var digest, got []byte
+		var accounts, balances db.Int64s
+		if err := scan(&at.chain, &at.n, &row.ID, &row.At, &row.Kind, &row.Memo, &row.Whys, &row.Debits, &row.Credits, &row.Amounts, &digest,
+			&row.Ref, &row.Reverses, &accounts, &balances); err != nil {
 			return err
 		}
-		if current == nil || current.id != e.id {
-			finish()
-			current = &e
+		afters := make([]After, len(accounts))
+		for i := range accounts {
+			afters[i] = After{AccountID(accounts[i]), money.Amount(balances[i])}
 		}
-		if n.Valid {
-			p.Postings++
-			current.holes = current.holes || int(n.Int64) != len(current.postings)
-			current.postings = append(current.postings, postingRow{
-				Why: why.String, Debit: debit.Int64, Credit: credit.Int64, Amount: amount.Int64, DebitAfter: debitAfter.Int64, CreditAfter: creditAfter.Int64,
-			}.posted())
+		p.Entries++
+		p.Postings += int64(len(row.Amounts))
+		got, scratch = entryDigest(scratch, EntryID(row.ID), row.At, row.Kind, row.Ref, EntryID(row.Reverses), row.Memo, row.postings(), afters)
+		if !bytes.Equal(got, digest) {
+			p.broken("entry is as it was written", "entry %d (%s), its Ref or its statements were changed, added or removed", row.ID, row.Ref)
 		}
+		digests[at] = append(digests[at], digest)
 		return nil
 	}, sqlAuditEntries)
 	if err != nil {
 		return err
 	}
-	finish()
 	return p.seals(ctx, s, digests)
 }
 
@@ -165,15 +134,23 @@ func (p *Proof) seals(ctx context.Context, s *db.Snapshot, digests map[blockAt][
 }
 
 const sqlAuditOrphans = `
-select p.entry, p.n from posting p where not exists (select from entry e where e.id = p.entry) order by 1, 2`
+select 'statement of account ' || account, entry from statement s where not exists (select from entry e where e.id = s.entry)
+union all
+select 'Ref ' || ref, entry from entry_ref r where not exists (select from entry e where e.id = r.entry)
+union all
+select 'reversal of ' || reverses, entry from reversal v where not exists (select from entry e where e.id = v.entry)
+order by 2, 1`
 
+// orphans finds rows beside the entries that belong to none: a Ref without its
+// entry would be taken for posted, a reversal without one for done.
 func (p *Proof) orphans(ctx context.Context, s *db.Snapshot) error {
 	return s.Each(ctx, func(scan func(...any) error) error {
-		var entry, n int64
-		if err := scan(&entry, &n); err != nil {
+		var what string
+		var entry int64
+		if err := scan(&what, &entry); err != nil {
 			return err
 		}
-		p.broken("posting has an entry", "posting %d of entry %d has none", n, entry)
+		p.broken("everything belongs to an entry", "%s: there is no entry %d", what, entry)
 		return nil
 	}, sqlAuditOrphans)
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lib/pq"
-
 	"tuma/internal/db"
 	"tuma/internal/money"
 )
@@ -70,7 +68,7 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 			time.Sleep(unknownPause)
 		case errors.Is(err, errRaced), db.Retryable(err), db.Violates(err, "ref_is_posted_once"), db.Violates(err, "entry_is_reversed_once"):
 			careful, again = true, true
-		case noPartition(err):
+		case db.NoPartition(err):
 			again = p.book.openMonths(ctx, p.book.pool.Now()) == nil
 		}
 		if again && try < commitTries && ctx.Err() == nil {
@@ -86,11 +84,7 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 // ofOneEntry tells whether an error can be the fault of one entry of a batch: its
 // data, or a hook's. A lost database fails for all of them.
 func ofOneEntry(err error) bool {
-	if errors.Is(err, errHook) {
-		return true
-	}
-	e := pq.As(err)
-	return e != nil && (e.Code.Class() == "22" || e.Code.Class() == "23")
+	return errors.Is(err, errHook) || db.OfData(err)
 }
 
 // judged is a batch with its answers so far.
@@ -109,7 +103,7 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, caref
 	if err != nil {
 		return nil, seal{}, err
 	}
-	lane := int(s.chain % stripes)
+	lane := int(s.chain % stripes) // posters of all processes have different chains
 	originals, err := b.originals(ctx, tx, batch)
 	if err != nil {
 		return nil, seal{}, err
@@ -171,9 +165,10 @@ func (b *Book) judge(batch []*request, known map[string]stored, originals map[En
 			continue
 		}
 		postings, refusal := content(e, originals)
-		var posted []Posted
+		var afters []After
 		if refusal == nil {
-			posted, refusal = decide(accounts, onLane(postings, lane), today)
+			postings = onLane(postings, lane)
+			afters, refusal = decide(accounts, postings, today)
 		}
 		if refusal != nil {
 			refusal.Account = whole(refusal.Account)
@@ -183,7 +178,7 @@ func (b *Book) judge(batch []*request, known map[string]stored, originals map[En
 		}
 		here[e.Ref] = len(j.accepted)
 		j.places = append(j.places, i)
-		j.accepted = append(j.accepted, Accepted{Entry: e, Receipt: Receipt{At: now, Kind: e.Kind, Postings: posted, Memo: e.Memo}})
+		j.accepted = append(j.accepted, Accepted{Entry: e, Receipt: Receipt{At: now, Kind: e.Kind, Postings: postings, Afters: afters, Memo: e.Memo}})
 		if e.Reverses != 0 {
 			o := originals[e.Reverses]
 			o.reversed = true
@@ -203,7 +198,7 @@ func (sameAs) Error() string { return "ledger: twice in one batch" }
 func again(first stored, e Entry) answer {
 	same := first.Kind == e.Kind && first.reverses == e.Reverses && (e.Reverses != 0 || len(first.Postings) == len(e.Postings))
 	for i := 0; same && i < len(e.Postings); i++ {
-		p, q := first.Postings[i].Posting, e.Postings[i]
+		p, q := first.Postings[i], e.Postings[i]
 		same = p.Why == q.Why && p.Amount == q.Amount && p.Debit == whole(q.Debit) && p.Credit == whole(q.Credit)
 	}
 	if !same {
@@ -274,8 +269,8 @@ where a.id = u.id
   and (u.spent = 0 or a.day_limit is null or case when a.day < $1 then 0 else a.day_spent end + u.spent <= a.day_limit)
 returning a.id, a.balance`
 
-// move applies the accepted entries to the accounts in the database, and puts
-// the balances that it found there into their postings: another poster may have
+// move applies the accepted entries to the accounts in the database, and sets
+// right the balances after them: another poster may have
 // moved an account since it was read.
 func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[AccountID]*Account, today time.Time) error {
 	nets := map[AccountID]*net{}
@@ -315,10 +310,8 @@ func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[Acco
 		}
 	}
 	for _, a := range accepted {
-		for i := range a.Receipt.Postings {
-			p := &a.Receipt.Postings[i]
-			p.DebitAfter += shift[p.Debit]
-			p.CreditAfter += shift[p.Credit]
+		for i := range a.Receipt.Afters {
+			a.Receipt.Afters[i].Balance += shift[a.Receipt.Afters[i].Account]
 		}
 	}
 	return nil

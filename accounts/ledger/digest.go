@@ -30,13 +30,16 @@ func memoOf(text string) map[string]string {
 }
 
 // entryDigest is the SHA-256 of everything that an entry says. buf is scratch.
-func entryDigest(buf []byte, id EntryID, at time.Time, kind, ref string, reverses EntryID, memo string, postings []Posted) (digest, scratch []byte) {
-	b := number(buf[:0], int64(id), at.UnixMicro(), int64(reverses), int64(len(postings)))
+func entryDigest(buf []byte, id EntryID, at time.Time, kind, ref string, reverses EntryID, memo string, postings []Posting, afters []After) (digest, scratch []byte) {
+	b := number(buf[:0], int64(id), at.UnixMicro(), int64(reverses), int64(len(postings)), int64(len(afters)))
 	b = words(b, kind, ref, memo)
 	for i := range postings {
 		p := &postings[i]
 		b = words(b, string(p.Why))
-		b = number(b, int64(p.Debit), int64(p.Credit), int64(p.Amount), int64(p.DebitAfter), int64(p.CreditAfter))
+		b = number(b, int64(p.Debit), int64(p.Credit), int64(p.Amount))
+	}
+	for _, a := range afters {
+		b = number(b, int64(a.Account), int64(a.Balance))
 	}
 	h := sha256.Sum256(b)
 	return h[:], b

@@ -40,6 +40,10 @@ const (
 	Reversed   Why = "reversed" // any posting of a reversal: it does not refill the day
 )
 
+func (w Why) known() bool {
+	return w == Principal || w == Fee || w == Tax || w == Commission || w == Reversed
+}
+
 // Posting moves one amount from one account to another.
 type Posting struct {
 	Why    Why
@@ -74,26 +78,24 @@ type Receipt struct {
 	Code     string // 10 characters, what people call the receipt
 	At       time.Time
 	Kind     string
-	Postings []Posted
+	Postings []Posting
+	Afters   []After // of the accounts of customers and tills, in the order of their ids
 	Memo     map[string]string
 	Again    bool // this Ref had been posted before; nothing was done now
 }
 
-// Posted is a posting with the two balances after it.
-type Posted struct {
-	Posting
-	DebitAfter, CreditAfter money.Amount
+// After is an account's balance after an entry.
+type After struct {
+	Account AccountID
+	Balance money.Amount
 }
 
 // After gives an account's balance after the entry, false when the entry does
-// not touch it.
+// not touch it or it is the house's.
 func (r Receipt) After(id AccountID) (money.Amount, bool) {
-	for i := len(r.Postings) - 1; i >= 0; i-- {
-		switch p := r.Postings[i]; id {
-		case p.Debit:
-			return p.DebitAfter, true
-		case p.Credit:
-			return p.CreditAfter, true
+	for _, a := range r.Afters {
+		if a.Account == id {
+			return a.Balance, true
 		}
 	}
 	return 0, false
@@ -164,7 +166,7 @@ func (e Entry) check() error {
 		return fmt.Errorf("%w: %d postings, at most %d", ErrMalformed, len(e.Postings), MaxPostings)
 	}
 	for i, p := range e.Postings {
-		if p.Amount <= 0 || p.Amount > MaxAmount || p.Debit == p.Credit || p.Why == "" {
+		if p.Amount <= 0 || p.Amount > MaxAmount || p.Debit == p.Credit || !p.Why.known() {
 			return fmt.Errorf("%w: posting %d: %+v", ErrMalformed, i, p)
 		}
 	}

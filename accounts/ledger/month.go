@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lib/pq"
-
 	"tuma/internal/db"
 )
 
@@ -62,11 +60,4 @@ func (b *Book) keepMonths() {
 			b.openMonths(context.Background(), b.pool.Now())
 		}
 	}
-}
-
-// noPartition tells whether a row found no partition: check_violation without a
-// constraint of ours.
-func noPartition(err error) bool {
-	e := pq.As(err, "23514")
-	return e != nil && e.Constraint == ""
 }

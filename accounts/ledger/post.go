@@ -171,15 +171,11 @@ type poster struct {
 	scratch []byte
 }
 
-// lane chooses the stripes of the house's accounts; posters of all processes
-// have different chains.
-func (p *poster) lane() int { return int(p.chain % stripes) }
-
 func (p *poster) run() {
 	for p.next() {
-		began := time.Now()
+		began := p.book.pool.Now()
 		p.serve(p.batch)
-		p.book.pace.served(len(p.batch), time.Since(began))
+		p.book.pace.served(len(p.batch), p.book.pool.Now().Sub(began))
 	}
 }
 

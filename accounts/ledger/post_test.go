@@ -271,7 +271,7 @@ func TestStatementPages(t *testing.T) {
 func TestTheBookIsAppendOnly(t *testing.T) {
 	t.Parallel()
 	b := open(t, dbtest.New(t, nil))
-	for _, q := range []string{"update entry set kind = 'x'", "delete from entry", "update posting set amount = 1", "delete from posting", "truncate entry", "update block set n = 1", "delete from block", "delete from account"} {
+	for _, q := range []string{"update entry set kind = 'x'", "delete from entry", "update statement set after = 1", "delete from statement", "update entry_ref set entry = 1", "delete from reversal", "truncate entry", "update block set n = 1", "delete from block", "delete from account"} {
 		err := b.pool.InTx(t.Context(), func(tx *db.Tx) error {
 			_, err := tx.Exec(t.Context(), q)
 			return err

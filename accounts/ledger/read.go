@@ -26,29 +26,25 @@ type original struct {
 }
 
 type entryRow struct {
-	ID       int64     `db:"id"`
-	At       time.Time `db:"at"`
-	Kind     string    `db:"kind"`
-	Memo     string    `db:"memo"`
-	Reverses int64     `db:"reverses"`
-	Ref      string    `db:"ref"`
+	ID       int64      `db:"id"`
+	At       time.Time  `db:"at"`
+	Kind     string     `db:"kind"`
+	Memo     string     `db:"memo"`
+	Whys     db.Strings `db:"whys"`
+	Debits   db.Int64s  `db:"debits"`
+	Credits  db.Int64s  `db:"credits"`
+	Amounts  db.Int64s  `db:"amounts"`
+	Reverses int64      `db:"reverses"`
+	Ref      string     `db:"ref"`
 }
 
-type postingRow struct {
-	Entry       int64  `db:"entry"`
-	Why         string `db:"why"`
-	Debit       int64  `db:"debit"`
-	Credit      int64  `db:"credit"`
-	Amount      int64  `db:"amount"`
-	DebitAfter  int64  `db:"debit_after"`
-	CreditAfter int64  `db:"credit_after"`
-}
-
-func (r postingRow) posted() Posted {
-	return Posted{
-		Posting:    Posting{Why: Why(r.Why), Debit: AccountID(r.Debit), Credit: AccountID(r.Credit), Amount: money.Amount(r.Amount)},
-		DebitAfter: money.Amount(r.DebitAfter), CreditAfter: money.Amount(r.CreditAfter),
+// postings puts an entry's lists together, as they are stored.
+func (r entryRow) postings() []Posting {
+	p := make([]Posting, len(r.Amounts))
+	for i := range p {
+		p[i] = Posting{Why: Why(r.Whys[i]), Debit: AccountID(r.Debits[i]), Credit: AccountID(r.Credits[i]), Amount: money.Amount(r.Amounts[i])}
 	}
+	return p
 }
 
 // reader is what a transaction and the pool have in common.
@@ -59,17 +55,19 @@ type reader interface {
 // The bounds beside a list of ids let the planner leave out the months that
 // none of them is in.
 const (
+	entryFields     = `e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, coalesce(v.reverses, 0) as reverses`
 	sqlEntriesByRef = `
-select e.id, e.at, e.kind, e.memo, coalesce(v.reverses, 0) as reverses, r.ref
+select ` + entryFields + `, r.ref
 from entry_ref r join entry e on e.id = r.entry left join reversal v on v.entry = e.id
 where r.ref = any($1)`
 	sqlEntriesByID = `
-select e.id, e.at, e.kind, e.memo, coalesce(v.reverses, 0) as reverses, '' as ref
+select ` + entryFields + `, '' as ref
 from entry e left join reversal v on v.entry = e.id
 where e.id = any($1) and e.id between $2 and $3`
-	sqlPostings = `
-select entry, why, debit, credit, amount, debit_after, credit_after from posting
-where entry = any($1) and entry between $2 and $3 order by entry, n`
+	sqlAfters = `
+select s.account, s.entry, s.after
+from unnest($1::bigint[], $2::bigint[]) as u (account, entry) join statement s on s.account = u.account and s.entry = u.entry
+order by s.entry, s.account`
 	sqlReversed = `select reverses from reversal where reverses = any($1)`
 )
 
@@ -78,7 +76,7 @@ func (b *Book) byRefs(ctx context.Context, r reader, refs []string) ([]stored, e
 	if err := r.Select(ctx, &rows, sqlEntriesByRef, db.Array(refs)); err != nil {
 		return nil, fmt.Errorf("ledger: reading entries: %w", err)
 	}
-	return b.withPostings(ctx, r, rows)
+	return b.whole(ctx, r, rows)
 }
 
 func (b *Book) byIDs(ctx context.Context, r reader, ids []int64) ([]stored, error) {
@@ -89,32 +87,49 @@ func (b *Book) byIDs(ctx context.Context, r reader, ids []int64) ([]stored, erro
 	if err := r.Select(ctx, &rows, sqlEntriesByID, db.Array(ids), slices.Min(ids), slices.Max(ids)); err != nil {
 		return nil, fmt.Errorf("ledger: reading entries: %w", err)
 	}
-	return b.withPostings(ctx, r, rows)
+	return b.whole(ctx, r, rows)
 }
 
-func (b *Book) withPostings(ctx context.Context, r reader, rows []entryRow) ([]stored, error) {
+// whole makes entries of rows: the house's stripes become its accounts, and the
+// balances after them are looked up.
+func (b *Book) whole(ctx context.Context, r reader, rows []entryRow) ([]stored, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	entries := make([]stored, len(rows))
-	ids := make([]int64, len(rows))
-	place := map[int64]int{}
-	for i, e := range rows {
+	place := make(map[int64]int, len(rows))
+	var accounts, touching []int64
+	for i, row := range rows {
+		place[row.ID] = i
 		entries[i] = stored{
-			ref: e.Ref, reverses: EntryID(e.Reverses),
-			Receipt: Receipt{ID: EntryID(e.ID), At: e.At.UTC(), Kind: e.Kind, Memo: memoOf(e.Memo), Code: b.codes.code(EntryID(e.ID), e.At)},
+			ref: row.Ref, reverses: EntryID(row.Reverses),
+			Receipt: Receipt{
+				ID: EntryID(row.ID), At: row.At.UTC(), Kind: row.Kind, Memo: memoOf(row.Memo), Code: b.codes.code(EntryID(row.ID), row.At), Postings: row.postings(),
+			},
 		}
-		ids[i], place[e.ID] = e.ID, i
+		touched := map[AccountID]bool{}
+		for k := range entries[i].Postings {
+			p := &entries[i].Postings[k]
+			p.Debit, p.Credit = whole(p.Debit), whole(p.Credit)
+			touched[p.Debit], touched[p.Credit] = true, true
+		}
+		for id := range touched {
+			if id >= houseEnds {
+				accounts, touching = append(accounts, int64(id)), append(touching, row.ID)
+			}
+		}
 	}
-	var postings []postingRow
-	if err := r.Select(ctx, &postings, sqlPostings, db.Array(ids), slices.Min(ids), slices.Max(ids)); err != nil {
-		return nil, fmt.Errorf("ledger: reading postings: %w", err)
+	var after []struct {
+		Account AccountID    `db:"account"`
+		Entry   int64        `db:"entry"`
+		Balance money.Amount `db:"after"`
 	}
-	for _, row := range postings {
-		p := row.posted()
-		p.Debit, p.Credit = whole(p.Debit), whole(p.Credit)
-		e := &entries[place[row.Entry]]
-		e.Postings = append(e.Postings, p)
+	if err := r.Select(ctx, &after, sqlAfters, db.Array(accounts), db.Array(touching)); err != nil {
+		return nil, fmt.Errorf("ledger: reading statements: %w", err)
+	}
+	for _, a := range after {
+		e := &entries[place[a.Entry]]
+		e.Afters = append(e.Afters, After{a.Account, a.Balance})
 	}
 	return entries, nil
 }
@@ -194,12 +209,7 @@ func one(entries []stored, err error) (Receipt, error) {
 	return entries[0].Receipt, nil
 }
 
-const sqlStatement = `
-select distinct entry from (
-    (select entry from posting where debit = $1 and debit >= 1000 and entry < $2 order by entry desc limit $3)
-    union all
-    (select entry from posting where credit = $1 and credit >= 1000 and entry < $2 order by entry desc limit $3)
-) touched order by entry desc limit $3`
+const sqlStatement = `select entry from statement where account = $1 and entry < $2 order by entry desc limit $3`
 
 // Statement gives the newest entries that touch an account of a customer or a
 // till, newest first; before is 0 or the last entry of the page before.
@@ -208,11 +218,10 @@ func (b *Book) Statement(ctx context.Context, id AccountID, before EntryID, limi
 		before = 1<<63 - 1
 	}
 	var ids []int64
-	// One entry may have several postings on the account: the fee beside the amount.
-	if err := b.pool.Select(ctx, &ids, sqlStatement, int64(id), int64(before), limit*2); err != nil {
+	if err := b.pool.Select(ctx, &ids, sqlStatement, int64(id), int64(before), limit); err != nil {
 		return nil, fmt.Errorf("ledger: statement of account %d: %w", id, err)
 	}
-	entries, err := b.byIDs(ctx, b.pool, ids[:min(limit, len(ids))])
+	entries, err := b.byIDs(ctx, b.pool, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"tuma/internal/db"
@@ -105,21 +106,22 @@ func (p *poster) nextSeal(ctx context.Context, tx *db.Tx) (seal, error) {
 	return s, nil
 }
 
-// sqlWrite puts a whole batch into the book in one round trip.
+// sqlWrite puts a whole batch into the book in one round trip. An entry's lists
+// come as the text of an array each, since a list of lists would be flattened.
 const sqlWrite = `
 with refs as (
     insert into entry_ref (ref, entry) select * from unnest($5::text[], $4::bigint[])
 ), reversals as (
     insert into reversal (reverses, entry) select * from unnest($6::bigint[], $7::bigint[])
 ), entries as (
-    insert into entry (id, at, kind, memo, chain, block, digest)
-    select id, $1, kind, memo, $2, $3, decode(digest, 'hex')
-    from unnest($4::bigint[], $8::text[], $9::text[], $10::text[]) as e (id, kind, memo, digest)
-), postings as (
-    insert into posting (entry, n, why, debit, credit, amount, debit_after, credit_after)
-    select * from unnest($11::bigint[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
+    insert into entry (id, at, chain, block, kind, memo, whys, debits, credits, amounts, digest)
+    select id, $1, $2, $3, kind, memo, whys::text[], debits::bigint[], credits::bigint[], amounts::bigint[], decode(digest, 'hex')
+    from unnest($4::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
+         as e (id, kind, memo, whys, debits, credits, amounts, digest)
+), statements as (
+    insert into statement (account, entry, after) select * from unnest($15::bigint[], $16::bigint[], $17::bigint[])
 )
-insert into block (chain, n, entries, digest) values ($2, $3, $19, decode($20, 'hex'))`
+insert into block (chain, n, entries, digest) values ($2, $3, $18, decode($19, 'hex'))`
 
 // write numbers the accepted entries, stores them and seals them as the next
 // block of the poster's chain; then their receipts are what the callers get.
@@ -129,16 +131,14 @@ func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal) error
 		return err
 	}
 	e := newEntryColumns(len(ids))
-	l := newPostingColumns(4 * len(ids))
 	digests := make([][]byte, len(ids))
 	for i := range j.accepted {
 		a := &j.accepted[i]
 		r := &a.Receipt
 		r.ID, r.Code = ids[i], p.book.codes.code(ids[i], tx.Now)
 		memo := memoText(a.Entry.Memo)
-		digests[i], p.scratch = entryDigest(p.scratch, r.ID, r.At, r.Kind, a.Entry.Ref, a.Entry.Reverses, memo, r.Postings)
+		digests[i], p.scratch = entryDigest(p.scratch, r.ID, r.At, r.Kind, a.Entry.Ref, a.Entry.Reverses, memo, r.Postings, r.Afters)
 		e.add(a, memo, digests[i])
-		l.add(r)
 		for k := range r.Postings {
 			q := &r.Postings[k]
 			q.Debit, q.Credit = whole(q.Debit), whole(q.Credit)
@@ -152,8 +152,9 @@ func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal) error
 	}
 	s.digest = blockDigest(head, s.chain, s.n, digests)
 	_, err = tx.Exec(ctx, sqlWrite, tx.Now, s.chain, s.n,
-		db.Array(e.ids), db.Array(e.refs), db.Array(e.reverses), db.Array(e.reversing), db.Array(e.kinds), db.Array(e.memos), db.Array(e.digests),
-		db.Array(l.entries), db.Array(l.ns), db.Array(l.whys), db.Array(l.debits), db.Array(l.credits), db.Array(l.amounts), db.Array(l.debitAfters), db.Array(l.creditAfters),
+		db.Array(e.ids), db.Array(e.refs), db.Array(e.reverses), db.Array(e.reversing), db.Array(e.kinds), db.Array(e.memos),
+		db.Array(e.whys), db.Array(e.debits), db.Array(e.credits), db.Array(e.amounts), db.Array(e.digests),
+		db.Array(e.accounts), db.Array(e.touching), db.Array(e.afters),
 		len(ids), hex.EncodeToString(s.digest))
 	if err != nil {
 		return fmt.Errorf("ledger: writing: %w", err)
@@ -201,49 +202,56 @@ func (c *moveColumns) add(id int64, n *net) {
 }
 
 type entryColumns struct {
-	ids                         []int64
-	refs, kinds, memos, digests []string
-	reverses, reversing         []int64
+	ids                            []int64
+	refs, kinds, memos, digests    []string
+	whys, debits, credits, amounts []string // an array's text for each entry
+	reverses, reversing            []int64
+	accounts, touching, afters     []int64 // of the statements
 }
 
 func newEntryColumns(n int) *entryColumns {
-	return &entryColumns{ids: make([]int64, 0, n), refs: make([]string, 0, n), kinds: make([]string, 0, n), memos: make([]string, 0, n), digests: make([]string, 0, n)}
-}
-
-func (c *entryColumns) add(a *Accepted, memo string, digest []byte) {
-	c.ids = append(c.ids, int64(a.Receipt.ID))
-	c.refs = append(c.refs, a.Entry.Ref)
-	c.kinds = append(c.kinds, a.Entry.Kind)
-	c.memos = append(c.memos, memo)
-	c.digests = append(c.digests, hex.EncodeToString(digest))
-	if a.Entry.Reverses != 0 {
-		c.reverses = append(c.reverses, int64(a.Entry.Reverses))
-		c.reversing = append(c.reversing, int64(a.Receipt.ID))
+	c := &entryColumns{ids: make([]int64, 0, n)}
+	for _, s := range []*[]string{&c.refs, &c.kinds, &c.memos, &c.digests, &c.whys, &c.debits, &c.credits, &c.amounts} {
+		*s = make([]string, 0, n)
 	}
-}
-
-type postingColumns struct {
-	entries, ns, debits, credits, amounts, debitAfters, creditAfters []int64
-	whys                                                             []string
-}
-
-func newPostingColumns(n int) *postingColumns {
-	c := &postingColumns{whys: make([]string, 0, n)}
-	for _, s := range []*[]int64{&c.entries, &c.ns, &c.debits, &c.credits, &c.amounts, &c.debitAfters, &c.creditAfters} {
-		*s = make([]int64, 0, n)
+	for _, s := range []*[]int64{&c.accounts, &c.touching, &c.afters} {
+		*s = make([]int64, 0, 3*n)
 	}
 	return c
 }
 
-func (c *postingColumns) add(r *Receipt) {
-	for i, p := range r.Postings {
-		c.entries = append(c.entries, int64(r.ID))
-		c.ns = append(c.ns, int64(i))
-		c.whys = append(c.whys, string(p.Why))
-		c.debits = append(c.debits, int64(p.Debit))
-		c.credits = append(c.credits, int64(p.Credit))
-		c.amounts = append(c.amounts, int64(p.Amount))
-		c.debitAfters = append(c.debitAfters, int64(p.DebitAfter))
-		c.creditAfters = append(c.creditAfters, int64(p.CreditAfter))
+func (c *entryColumns) add(a *Accepted, memo string, digest []byte) {
+	r := &a.Receipt
+	c.ids = append(c.ids, int64(r.ID))
+	c.refs = append(c.refs, a.Entry.Ref)
+	c.kinds = append(c.kinds, a.Entry.Kind)
+	c.memos = append(c.memos, memo)
+	c.digests = append(c.digests, hex.EncodeToString(digest))
+	c.whys = append(c.whys, list(r.Postings, func(b []byte, p Posting) []byte { return append(b, p.Why...) }))
+	c.debits = append(c.debits, list(r.Postings, func(b []byte, p Posting) []byte { return strconv.AppendInt(b, int64(p.Debit), 10) }))
+	c.credits = append(c.credits, list(r.Postings, func(b []byte, p Posting) []byte { return strconv.AppendInt(b, int64(p.Credit), 10) }))
+	c.amounts = append(c.amounts, list(r.Postings, func(b []byte, p Posting) []byte { return strconv.AppendInt(b, int64(p.Amount), 10) }))
+	if a.Entry.Reverses != 0 {
+		c.reverses = append(c.reverses, int64(a.Entry.Reverses))
+		c.reversing = append(c.reversing, int64(r.ID))
 	}
+	for _, x := range r.Afters {
+		c.accounts = append(c.accounts, int64(x.Account))
+		c.touching = append(c.touching, int64(r.ID))
+		c.afters = append(c.afters, int64(x.Balance))
+	}
+}
+
+// list writes one thing of each posting as the text of an array. A Why has
+// letters only; check sees to it.
+func list(postings []Posting, thing func(b []byte, p Posting) []byte) string {
+	b := make([]byte, 0, 16*len(postings))
+	b = append(b, '{')
+	for i, p := range postings {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = thing(b, p)
+	}
+	return string(append(b, '}'))
 }

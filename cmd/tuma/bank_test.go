@@ -73,11 +73,12 @@ func newTown(rt *rapid.T, b *bank) *town {
 // cast is the demo people at their phones.
 func cast(l line, h *history) (people []*person) {
 	friends := []string{"+254712000001", "+254712000002", "+254712000003", "+254712009999", "+254733000009"}
+	amounts := []string{"10", "50", "100", "137", "500", "101.50", "999", "100000", "0"}
 	for _, c := range demoCustomers {
-		people = append(people, &person{line: l, h: h, number: c.number, id: c.id, pin: demoPIN, friends: friends})
+		people = append(people, &person{line: l, h: h, number: c.number, id: c.id, pin: demoPIN, friends: friends, amounts: amounts})
 	}
 	for _, t := range demoTills {
-		people = append(people, &person{line: l, h: h, number: t.operatorNumber, id: t.operatorID, pin: demoPIN, till: t.number, friends: friends})
+		people = append(people, &person{line: l, h: h, number: t.operatorNumber, id: t.operatorID, pin: demoPIN, till: t.number, friends: friends, amounts: amounts})
 	}
 	return people
 }

@@ -146,7 +146,7 @@ type postLoad struct {
 	services []*service
 	house    accounts.House
 	wallets  []ledger.AccountID
-	earned   ledger.AccountID // a till's commission
+	earned   []ledger.AccountID // tills' commission
 	seconds  []second
 }
 
@@ -155,6 +155,8 @@ const (
 insert into account (id, kind, currency, floor, ceiling, day_limit)
 select nextval('account_id'), 'wallet', $1, 0, 100000000000, 100000000000 from generate_series(1, $2) returning id`
 	benchSlice = 10_000
+
+	benchWalletsPerTill = 100
 )
 
 func (c *benchPost) prepare(ctx context.Context, services []*service) (*postLoad, error) {
@@ -171,9 +173,15 @@ func (c *benchPost) prepare(ctx context.Context, services []*service) (*postLoad
 		}
 		l.wallets = append(l.wallets, ids...)
 	}
-	err := s.pool.InTx(ctx, func(tx *db.Tx) (err error) {
-		l.earned, err = ledger.OpenAccount(ctx, tx, ledger.CommissionEarned, "KES", ledger.Rules{Floor: ledger.Zero()})
-		return err
+	err := s.pool.InTx(ctx, func(tx *db.Tx) error {
+		for range max(1, c.Accounts/benchWalletsPerTill) {
+			id, err := ledger.OpenAccount(ctx, tx, ledger.CommissionEarned, "KES", ledger.Rules{Floor: ledger.Zero()})
+			if err != nil {
+				return err
+			}
+			l.earned = append(l.earned, id)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -230,7 +238,7 @@ func (l *postLoad) payment(dice *rand.Rand, ref string) ledger.Entry {
 		{Why: ledger.Principal, Debit: from, Credit: to, Amount: amount},
 		{Why: ledger.Fee, Debit: from, Credit: h.Fees, Amount: 7_00},
 		{Why: ledger.Tax, Debit: h.Fees, Credit: h.Tax, Amount: 91},
-		{Why: ledger.Commission, Debit: h.CommissionExpense, Credit: l.earned, Amount: 2_00},
+		{Why: ledger.Commission, Debit: h.CommissionExpense, Credit: l.earned[int(to)%len(l.earned)], Amount: 2_00},
 	}
 	s := l.services[0].accounts
 	return ledger.Entry{

@@ -27,14 +27,14 @@ type demoTill struct {
 }
 
 var demoCustomers = [...]demoCustomer{
-	{"Asha Juma", "+254712000001", "23456701", "en", 1000_00},
-	{"Baraka Otieno", "+254712000002", "23456702", "sw", 250_00},
-	{"Chantal Uwase", "+254712000003", "23456703", "fr", 0},
+	{"Asha Juma", "+254712000001", "23000001", "en", 1000_00},
+	{"Baraka Otieno", "+254712000002", "23000002", "en", 250_00},
+	{"Chausiku Mwangi", "+254712000003", "23000003", "en", 0},
 }
 
 var demoTills = [...]demoTill{
-	{"Mama Mboga Stores", "Mama Mboga", "100001", "Juma Mwangi", "+254722000001", "en", "23456711", 50_000_00},
-	{"Neema Traders", "Neema Kiosk", "100002", "Neema Achieng", "+254722000002", "sw", "23456712", 300_00},
+	{"Pima Traders", "Mama Pima Shop", "100001", "Juma Kamau", "+254722000001", "en", "24000001", 50_000_00},
+	{"Uhuru Stores", "Uhuru Stores", "100002", "Neema Wanjiru", "+254722000002", "en", "24000002", 300_00},
 }
 
 // Demo staff, so that float is issued as it will be: by two people.
@@ -85,8 +85,12 @@ func seedTill(ctx context.Context, s *service, t demoTill, float money.Amount, p
 	if _, err := s.agents.CreateTill(ctx, t.agent, t.name, t.number); err != nil && !errors.Is(err, agents.ErrExists) {
 		return err
 	}
-	err := s.agents.CreateOperator(ctx, agents.NewOperator{
-		Till: t.number, Phone: phone.Number(t.operatorNumber), Name: t.operator, IDNumber: t.operatorID, Lang: t.lang, Role: "owner", PIN: pin,
+	operator, err := phone.Parse(t.operatorNumber)
+	if err != nil {
+		return err
+	}
+	err = s.agents.CreateOperator(ctx, agents.NewOperator{
+		Till: t.number, Phone: operator, Name: t.operator, IDNumber: t.operatorID, Lang: t.lang, Role: "owner", PIN: pin,
 	})
 	if err != nil && !errors.Is(err, agents.ErrExists) {
 		return err
@@ -110,16 +114,24 @@ func seedTill(ctx context.Context, s *service, t demoTill, float money.Amount, p
 }
 
 func seedCustomer(ctx context.Context, s *service, c demoCustomer, pin accounts.SealedPIN) error {
-	_, err := s.accounts.Register(ctx, accounts.Registration{
-		Ref: "demo:" + c.number, Phone: phone.Number(c.number), Name: c.name, IDNumber: c.id, Lang: c.lang, Tier: accounts.TierFull, PIN: pin,
+	number, err := phone.Parse(c.number)
+	if err != nil {
+		return err
+	}
+	_, err = s.accounts.Register(ctx, accounts.Registration{
+		Ref: "demo:" + c.number, Phone: number, Name: c.name, IDNumber: c.id, Lang: c.lang, Tier: accounts.TierFull, PIN: pin,
 	})
 	if err != nil || c.balance == 0 {
 		return err
 	}
-	o, err := s.agents.ByPhone(ctx, phone.Number(demoTills[0].operatorNumber))
+	operator, err := phone.Parse(demoTills[0].operatorNumber)
 	if err != nil {
 		return err
 	}
-	_, err = s.agents.Deposit(ctx, "demo:"+c.number, o, phone.Number(c.number), c.balance)
+	o, err := s.agents.ByPhone(ctx, operator)
+	if err != nil {
+		return err
+	}
+	_, err = s.agents.Deposit(ctx, "demo:"+c.number, o, number, c.balance)
 	return err
 }

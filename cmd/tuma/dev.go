@@ -38,7 +38,11 @@ type devCommand struct {
 	DatabaseURL string `name:"database-url" placeholder:"URL" help:"Use this PostgreSQL instead of starting one."`
 	RedisURL    string `name:"redis-url" placeholder:"URL" help:"Use this Redis instead of starting one."`
 	Redis       string `enum:"inprocess,server" default:"inprocess" help:"Which Redis to start: inprocess, or an installed redis-server."`
-	Verbose     bool   `help:"Log each step, too."`
+	Verbose     bool   `help:"Log to the terminal instead of the file."`
+
+	// Dialogues played from outside all pay in at one till; production allows ten.
+	DialsPerMinute int `default:"120" help:"Dials of one number in a minute."`
+	LookUpsPerDay  int `default:"20" help:"Names that one customer may look up in a day without paying."`
 
 	out io.Writer // tests read the banner
 }
@@ -67,15 +71,16 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := c.dir(ctx)
-	if err != nil {
-		return err
-	}
+	// The address first: a start that fails must not have removed anything.
 	l, moved, err := c.listen()
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	dir, err := c.dir(ctx)
+	if err != nil {
+		return err
+	}
 	env, err := c.startServers(ctx, dir)
 	defer func() { err = errors.Join(err, env.stop()) }()
 	if err != nil {
@@ -100,7 +105,7 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	base := "http://" + l.Addr().String()
 	cfg := config{
 		databaseURL: env.databaseURL, redisURL: env.redisURL, country: country, tariff: tariff, keys: keys, log: log,
-		limits: ussd.DefaultLimits(),
+		limits: ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		gateways: gateways{
 			USSDAllow: []string{"127.0.0.0/8", "::1/128"}, SMS: "twilio", TwilioSID: devTwilioSID, TwilioToken: sec.Twilio, TwilioFrom: country.Brand, TwilioURL: base,
 			AirtimeURL: base + "/simulator/airtime/topup", AirtimeKey: sec.Airtime,

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -40,9 +41,14 @@ type attempt struct {
 
 // history is the caller's own: what it asked for and what it was told. It
 // knows nothing of the service's tables.
-type history struct{ attempts []*attempt }
+type history struct {
+	mu       sync.Mutex
+	attempts []*attempt
+}
 
 func (h *history) begin(a attempt) *attempt {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.attempts = append(h.attempts, &a)
 	return &a
 }

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// One check of the bank plays some hundred requests, and makes a database;
 	// a hundred checks, rapid's default, take minutes.
-	for name, value := range map[string]string{"rapid.checks": "20", "rapid.shrinktime": "20s"} {
+	for name, value := range map[string]string{"rapid.checks": "10", "rapid.shrinktime": "20s"} {
 		if !given(name) {
 			if err := flag.Set(name, value); err != nil {
 				panic(err)

@@ -17,6 +17,7 @@ type person struct {
 	till    string // an operator's
 	pin     string
 	friends []string // numbers to pay
+	amounts []string
 
 	session  string // "" when none is open on the phone
 	dials    int
@@ -58,7 +59,7 @@ func (c *person) dial() {
 	c.session = fmt.Sprintf("%s-%d", strings.TrimPrefix(c.number, "+"), c.dials)
 	c.text, c.hops, c.seen = "", 0, sight{}
 	c.wants = wish{
-		amount: pick(c.line, "amount", "10", "50", "100", "137", "500", "101.50", "999", "100000", "0"),
+		amount: pick(c.line, "amount", c.amounts...),
 		slip:   c.choose(6, "slip") == 0,
 		till:   pick(c.line, "till", "100001", "100002", "100001", "999999"),
 		to:     pick(c.line, "payee", c.friends...),

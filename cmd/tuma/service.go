@@ -54,7 +54,7 @@ type service struct {
 
 // books is the part of a service that needs no way in: the operator's verbs use it.
 func (c config) books(ctx context.Context) (*service, error) {
-	pool, err := db.Open(ctx, db.Options{URL: c.databaseURL, Now: c.now, MaxConns: c.maxConns})
+	pool, err := db.Open(ctx, db.Options{URL: c.databaseURL, Now: c.now, MaxConns: c.maxConns, Batches: c.posters + 3})
 	if err != nil {
 		return nil, err
 	}

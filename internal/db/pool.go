@@ -370,6 +370,25 @@ func Violates(err error, constraint string) bool {
 	return e != nil && strings.HasPrefix(e.Constraint, constraint)
 }
 
+// OfData tells whether the server refused what one statement wanted to store (a
+// value out of range, a constraint), as opposed to being lost or busy.
+func OfData(err error) bool {
+	e := pq.As(err)
+	return e != nil && (e.Code.Class() == "22" || e.Code.Class() == "23")
+}
+
+// NoPartition tells whether a row found no partition to go to.
+func NoPartition(err error) bool {
+	e := pq.As(err, pqerror.CheckViolation)
+	return e != nil && e.Constraint == "" // a violated CHECK has a name
+}
+
+// Int64s and Strings scan a column that is an array.
+type (
+	Int64s  = pq.Int64Array
+	Strings = pq.StringArray
+)
+
 // Array passes a Go slice to a query, for unnest and = any.
 func Array(slice any) any { return pq.Array(slice) }
 

@@ -18,6 +18,7 @@ import (
 // parsed and may be read from many goroutines.
 type Catalogue struct {
 	languages map[string]map[string]Text
+	templates map[string]map[string]template
 }
 
 // Text is one entry of a catalogue: a short label (what a menu line that leads
@@ -51,7 +52,7 @@ func ParseCatalogue(fsys fs.FS, dir string) (*Catalogue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("text: %w", err)
 	}
-	c := &Catalogue{languages: map[string]map[string]Text{}}
+	c := &Catalogue{languages: map[string]map[string]Text{}, templates: map[string]map[string]template{}}
 	for _, f := range files {
 		lang, isText := strings.CutSuffix(f.Name(), ".txt")
 		if !isText || f.IsDir() {
@@ -74,6 +75,10 @@ func ParseCatalogue(fsys fs.FS, dir string) (*Catalogue, error) {
 		}
 		if c.languages[lang], err = parseFile(string(raw)); err != nil {
 			return nil, fmt.Errorf("text: %s:%w", name, err)
+		}
+		c.templates[lang] = map[string]template{}
+		for name, t := range c.languages[lang] {
+			c.templates[lang][name] = pieces(t.Body)
 		}
 	}
 	if len(c.languages) == 0 {
@@ -161,11 +166,11 @@ func (c *Catalogue) Text(lang, name string) (Text, bool) {
 // Fill is the body under a name in exactly this language with its holes
 // filled. An unknown name and a hole without a value are errors.
 func (c *Catalogue) Fill(lang, name string, h Holes) (string, error) {
-	t, ok := c.Text(lang, name)
+	t, ok := c.templates[lang][name]
 	if !ok {
 		return "", fmt.Errorf("text: no [%s] in language %.16q", name, lang)
 	}
-	filled, err := FillString(t.Body, h)
+	filled, err := t.fill(h)
 	if err != nil {
 		return "", fmt.Errorf("%w in [%s] of %s", err, name, lang)
 	}

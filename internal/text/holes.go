@@ -28,18 +28,38 @@ func HolesOf(body string) []string {
 // they are. A hole without a value is an error that names it; a value without
 // a hole is none (languages may leave something out before Check complains).
 func FillString(body string, h Holes) (string, error) {
-	var b strings.Builder
+	return pieces(body).fill(h)
+}
+
+// piece is a stretch of a body up to and with one hole; the last has none.
+type piece struct{ before, hole string }
+
+type template []piece
+
+// pieces takes a body apart, once for the many times it is filled.
+func pieces(body string) template {
+	var t template
 	end := 0
 	for _, m := range holePattern.FindAllStringSubmatchIndex(body, -1) {
-		name := body[m[2]:m[3]]
-		value, ok := h[name]
-		if !ok {
-			return "", fmt.Errorf("text: no value for {%s}", name)
-		}
-		b.WriteString(body[end:m[0]])
-		b.WriteString(value)
+		t = append(t, piece{body[end:m[0]], body[m[2]:m[3]]})
 		end = m[1]
 	}
-	b.WriteString(body[end:])
+	return append(t, piece{body[end:], ""})
+}
+
+func (t template) fill(h Holes) (string, error) {
+	var b strings.Builder
+	b.Grow(200)
+	for _, p := range t {
+		b.WriteString(p.before)
+		if p.hole == "" {
+			break
+		}
+		value, ok := h[p.hole]
+		if !ok {
+			return "", fmt.Errorf("text: no value for {%s}", p.hole)
+		}
+		b.WriteString(value)
+	}
 	return b.String(), nil
 }

@@ -19,8 +19,7 @@ import (
 	"tuma/internal/phone"
 )
 
-// Channel is the NOTIFY channel on which a commit with new notices wakes the
-// relay.
+// Channel is the NOTIFY channel on which Wake reaches the relays.
 const Channel = "notice"
 
 // Priorities: the more urgent notice overtakes the others.
@@ -70,26 +69,50 @@ func storable(s string) bool {
 	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
-// One round trip for any number of notices: new ones are added in the order of
-// the list, and the relay is woken once, when the transaction commits, unless
-// every key was there already.
-const sqlWrite = `
-with written as (
-    insert into notice (key, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
-    select key, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
-    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[])
-         with ordinality as n (key, to_msisdn, lang, body, priority, expires, place)
-    order by place
-    on conflict (key) do nothing
-    returning 1
+// One round trip for any number of notices, in the order of the list.
+const (
+	sqlWrite = `
+insert into notice (key, once, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
+select key, false, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[]) as n (key, to_msisdn, lang, body, priority, expires)`
+	sqlWriteOnce = `
+insert into notice (key, once, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
+select key, true, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[])
+     with ordinality as n (key, to_msisdn, lang, body, priority, expires, place)
+order by place
+on conflict (key) where once do nothing`
+	sqlWake = `select pg_notify($1, '')`
 )
-select pg_notify($8, '') from (select from written limit 1) as any_written`
 
-// Write adds notices to what we owe, inside the transaction that owes them. A
-// notice whose Key is there already, or twice in the list, is left as it was
-// first. An error means a notice that no caller should have made, or a lost
-// database; nothing is written then.
+// Wake tells the relays that there is something to send; without it they look
+// once a second. It is no part of the transaction that owes the notices: there
+// it would make all commits wait for each other.
+func Wake(ctx context.Context, pool *db.Pool) error {
+	err := pool.InTx(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, sqlWake, Channel)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("outbox: wake: %w", err)
+	}
+	return nil
+}
+
+// Write adds notices that something in the same transaction owes exactly once:
+// an entry of the book. An error means a notice that no caller should have made,
+// or a lost database; nothing is written then.
 func Write(ctx context.Context, tx *db.Tx, notices []Notice) error {
+	return write(ctx, tx, sqlWrite, notices)
+}
+
+// WriteOnce adds notices whose Key decides: one that is there already, or twice
+// in the list, is left as it was first.
+func WriteOnce(ctx context.Context, tx *db.Tx, notices []Notice) error {
+	return write(ctx, tx, sqlWriteOnce, notices)
+}
+
+func write(ctx context.Context, tx *db.Tx, query string, notices []Notice) error {
 	if len(notices) == 0 {
 		return nil
 	}
@@ -104,8 +127,7 @@ func Write(ctx context.Context, tx *db.Tx, notices []Notice) error {
 			expiries[i] = n.Expires.UTC().Format(time.RFC3339Nano)
 		}
 	}
-	_, err := tx.Exec(ctx, sqlWrite, tx.Now, db.Array(keys), db.Array(tos), db.Array(langs), db.Array(bodies),
-		db.Array(priorities), db.Array(expiries), Channel)
+	_, err := tx.Exec(ctx, query, tx.Now, db.Array(keys), db.Array(tos), db.Array(langs), db.Array(bodies), db.Array(priorities), db.Array(expiries))
 	if err != nil {
 		return fmt.Errorf("outbox: write: %w", err)
 	}

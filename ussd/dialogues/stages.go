@@ -207,7 +207,7 @@ func (r *Remote) enrol(ctx context.Context, p Person) error {
 	if err := r.walk(ctx, r.till, "2*"+p.National()+"*"+p.FullName+"*"+p.IDNumber, PIN); err != nil {
 		return err
 	}
-	return r.walk(ctx, p, p.IDNumber, PIN, PIN)
+	return r.walk(ctx, p, "", p.IDNumber, PIN, PIN)
 }
 
 // walk dials a string and gives answers to an end.
@@ -219,7 +219,7 @@ func (r *Remote) walk(ctx context.Context, p Person, dialled string, answers ...
 		if err != nil || strings.HasPrefix(reply, "END") {
 			break
 		}
-		h.Text += "*" + a
+		h.Text = strings.TrimPrefix(h.Text+"*"+a, "*")
 		reply, err = r.Hop(ctx, h)
 	}
 	if err == nil && !strings.HasPrefix(reply, "END") {

@@ -52,31 +52,35 @@ create table house_account (
 create sequence entry_number increment 64 maxvalue 34359738304 cycle; -- a process takes 64 numbers at a time
 
 create table entry (
-    id     bigint      not null primary key,
-    at     timestamptz not null,
-    kind   text        not null,
-    memo   text        not null,
-    chain  bigint      not null,
-    block  bigint      not null,
-    digest bytea       not null
+    id      bigint      not null primary key,
+    at      timestamptz not null,
+    chain   bigint      not null,
+    block   bigint      not null,
+    kind    text        not null,
+    memo    text        not null,
+    -- The postings: each moves one amount from one account to another.
+    whys    text[]      not null,
+    debits  bigint[]    not null,
+    credits bigint[]    not null,
+    amounts bigint[]    not null,
+    digest  bytea       not null,
+    constraint amount_is_positive check (0 < all (amounts)),
+    constraint posting_is_whole check (
+        cardinality(amounts) > 0 and cardinality(debits) = cardinality(amounts) and cardinality(credits) = cardinality(amounts) and cardinality(whys) = cardinality(amounts))
 ) partition by range (id);
 
-create table posting (
-    entry        bigint   not null,
-    n            smallint not null,
-    why          text     not null,
-    debit        bigint   not null,
-    credit       bigint   not null,
-    amount       bigint   not null,
-    debit_after  bigint   not null,
-    credit_after bigint   not null,
-    primary key (entry, n),
-    constraint amount_is_positive check (amount > 0),
-    constraint posting_moves_between_two_accounts check (debit <> credit)
+create view posting as
+select e.id as entry, p.n - 1 as n, p.why, p.debit, p.credit, p.amount
+from entry e cross join lateral unnest(e.whys, e.debits, e.credits, e.amounts) with ordinality as p (why, debit, credit, amount, n);
+
+-- What a customer's or till's account held after each entry that touched it:
+-- its statement. The house's own are reports over a day and have none.
+create table statement (
+    account bigint not null,
+    entry   bigint not null,
+    after   bigint not null,
+    primary key (account, entry)
 ) partition by range (entry);
--- Statements of customers and tills; the house's own are reports over a day.
-create index posting_by_debit  on posting (debit,  entry) where debit  >= 1000;
-create index posting_by_credit on posting (credit, entry) where credit >= 1000;
 
 -- What makes a Ref count once, whichever month it comes back in.
 create table entry_ref (
@@ -112,7 +116,7 @@ begin
         return;
     end if;
     execute format('create table entry_%s partition of entry for values from (%s) to (%s)', suffix, month << 36, (month + 1) << 36);
-    execute format('create table posting_%s partition of posting for values from (%s) to (%s)', suffix, month << 36, (month + 1) << 36);
+    execute format('create table statement_%s partition of statement for values from (%s) to (%s)', suffix, month << 36, (month + 1) << 36);
 end
 $$;
 -- +goose StatementEnd
@@ -120,5 +124,6 @@ revoke all on function open_month(bigint) from public;
 grant execute on function open_month(bigint) to tuma_app;
 
 grant select, insert, update on account to tuma_app;
-grant select, insert on house_account, entry, posting, entry_ref, reversal, block to tuma_app;
+grant select, insert on house_account, entry, statement, entry_ref, reversal, block to tuma_app;
+grant select on posting to tuma_app;
 grant usage on sequence account_id, entry_number, chain_id to tuma_app;

@@ -6,7 +6,8 @@ create sequence notice_id;
 
 create table notice (
     id          bigint      not null primary key default nextval('notice_id'),
-    key         text        not null constraint notice_is_owed_once unique,
+    key         text        not null,            -- what owes it
+    once        boolean     not null,            -- the key decides whether it is owed already
     to_msisdn   text        not null,
     lang        text        not null,
     body        text        not null,
@@ -25,6 +26,10 @@ create table notice (
     constraint notice_status_is_known check (status in ('queued', 'sending', 'sent', 'failed', 'expired')),
     constraint notice_priority_is_known check (priority between 0 and 2)
 ) with (fillfactor = 80);
+
+-- Most notices are owed by an entry, which is in the book once: they need no
+-- second guard.
+create unique index notice_is_owed_once on notice (key) where once;
 
 -- Both hold what is still to be sent and nothing else, so they stay small
 -- however long the table grows: what is due, and who waits behind whom.

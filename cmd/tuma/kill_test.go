@@ -1,0 +1,206 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"tuma/accounts/ledger"
+)
+
+// kills is how often TestKill kills the service.
+const kills = 10
+
+// TestKill runs tuma dev as a process, pays over HTTP from many phones at once,
+// and kills the process, its database with it, again and again, between and in
+// the middle of requests. After each restart whoever does not know what became
+// of a payment sends the same request again. In the end the audit is clean and
+// every caller's history is the journal: nothing is lost, nothing is doubled.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	number := uint64(time.Now().UnixNano())
+	if s := os.Getenv("TUMA_TEST_SEED"); s != "" {
+		var err error
+		if number, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("TUMA_TEST_SEED=%d", number)
+	dice := rand.New(rand.NewPCG(number, 0))
+
+	dir := dataDir(t)
+	c := &city{t: t, h: &history{}, p: startDev(t, dir)}
+	c.populate(number)
+	wasUnknown := 0
+	for range kills {
+		c.drive(time.Duration(30+dice.IntN(500)) * time.Millisecond)
+		c.p = startDev(t, dir)
+		wasUnknown += c.h.count()[unknown]
+		c.resolve()
+	}
+	t.Logf("payments confirmed %d, refused %d, unknown for a while %d, for ever %d", c.h.count()[ok], c.h.count()[refused], wasUnknown, c.h.count()[unknown])
+
+	env, databaseURL := devEnvironment(t, dir)
+	pool := super(t, databaseURL)
+	// What a killed process was sending stays on lease for a minute; here it does not.
+	living := "%:" + strconv.Itoa(c.p.cmd.Process.Pid)
+	eventually(t, 30*time.Second, "everything is sent and delivered", func() bool {
+		var left int
+		for _, q := range []string{
+			`update notice set next_try_at = now() where status = 'sending' and leased_by not like $1`,
+			`update airtime_order set next_try_at = now() where status = 'pending' and $1 <> '' and next_try_at > now() + interval '2 s'`,
+		} {
+			if _, err := pool.Exec(q, living); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := pool.QueryRow(`select (select count(*) from airtime_order where status = 'pending') + (select count(*) from notice where status in ('queued', 'sending'))`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		return left == 0
+	})
+	r := execute(t, "", env, "audit", "--json")
+	var proof ledger.Proof
+	if err := json.Unmarshal([]byte(r.out), &proof); err != nil || r.status != 0 || len(proof.Breaks) > 0 || proof.Entries == 0 {
+		t.Errorf("audit: status %d %v\n%s%s", r.status, err, r.out, r.errors)
+	}
+	applied, problems := c.h.compare(journal(t, pool))
+	m := opening()
+	for _, a := range applied {
+		m.apply(a.deal)
+	}
+	problems = append(problems, m.differences(balances(t, pool))...)
+	if len(problems) > 0 {
+		t.Errorf("%s\nhistory:\n%s", strings.Join(problems, "\n"), c.h)
+	}
+	if len(applied) < kills {
+		t.Errorf("only %d payments were made", len(applied))
+	}
+	pool.Close()
+	if status := c.p.end(syscall.SIGINT); status != 0 {
+		t.Errorf("status %d after Ctrl-C:\n%s", status, c.p.said)
+	}
+}
+
+// city is the people of TestKill.
+type city struct {
+	t      *testing.T
+	h      *history
+	p      *process
+	people []*person
+}
+
+func (c *city) ask(session, number, text string) (string, error) {
+	status, body, err := postForm(c.p.url+"/ussd/africastalking", ussdForm(session, number, text))
+	if err == nil && status != http.StatusOK {
+		c.t.Errorf("status %d: %s", status, body)
+	}
+	return body, err
+}
+
+// populate makes more customers than the demo has, since a number may dial ten
+// times a minute only.
+func (c *city) populate(number uint64) {
+	var mu sync.Mutex
+	line := func(n uint64) line {
+		dice := rand.New(rand.NewPCG(number, n))
+		return line{ask: c.ask, choose: func(n int, _ string) int {
+			mu.Lock() // one person may be asked from two goroutines, of two lives
+			defer mu.Unlock()
+			return dice.IntN(n)
+		}}
+	}
+	c.people = cast(line(0), c.h)
+	friends := c.people[0].friends
+	for i := range 5 {
+		p := &person{h: c.h, number: fmt.Sprintf("+25473300010%d", i), id: fmt.Sprintf("3456780%d", i), pin: demoPIN}
+		text := "1*" + "WANJA " + string(rune('A'+i)) + "OTI*" + p.id + "*" + demoPIN + "*" + demoPIN
+		var seen sight
+		for _, in := range []string{"", "1", text[2:strings.Index(text, "*3456")], p.id, demoPIN, demoPIN} {
+			if in != "" && p.text != "" {
+				p.text += "*"
+			}
+			p.text += in
+			body, err := c.ask("reg-"+p.number[1:], p.number, p.text)
+			if err == nil {
+				seen, err = look(body)
+			}
+			if err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		if seen.Screen != "registered" {
+			c.t.Fatalf("not registered: %+v", seen)
+		}
+		friends = append(friends, p.number, p.number)
+		c.people = append(c.people, p)
+	}
+	for i, p := range c.people {
+		p.line, p.friends, p.amounts = line(uint64(i+1)), friends, []string{"10", "20", "50", "101.50"}
+	}
+}
+
+// drive lets everybody pay until the process is killed, after so long.
+func (c *city) drive(life time.Duration) {
+	var wg sync.WaitGroup
+	for _, p := range c.people {
+		wg.Go(func() { c.live(p) })
+	}
+	time.AfterFunc(life, func() { c.p.cmd.Process.Kill() })
+	wg.Wait()
+	<-c.p.done
+}
+
+// live is one person's requests, one after the other, until one has no answer.
+func (c *city) live(p *person) {
+	for {
+		r, goOn := p.next()
+		if !goOn {
+			continue
+		}
+		body, err := c.ask(r.session, p.number, r.text)
+		if err != nil {
+			p.hung = true
+			return
+		}
+		if err := p.take(body, true); err != nil {
+			c.t.Error(err)
+			return
+		}
+		if p.seen.Screen == "slow_down" {
+			return // ten dials are done; this life is over
+		}
+	}
+}
+
+// resolve sends again what had no answer. Sessions that were in the middle of
+// something else go on, or are left, as chance will have it.
+func (c *city) resolve() {
+	for _, a := range c.h.attempts {
+		if a.outcome != unknown {
+			continue
+		}
+		for _, p := range c.people {
+			if p.number != a.number {
+				continue
+			}
+			if err := p.resolve(a); err != nil {
+				c.t.Error(err)
+			}
+			p.hangUp()
+		}
+	}
+	for _, p := range c.people {
+		if p.hung || p.choose(2, "leaves") == 0 {
+			p.hangUp()
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"tuma/internal/phone"
+)
+
+// TestPlantedFaults shows that the checks behind TestBank can fail: each fault
+// is put into the books, the phones or the callers' own history, and found.
+func TestPlantedFaults(t *testing.T) {
+	t.Parallel()
+	const asha, baraka = "+254712000001", "+254712000002"
+	sql := func(query string) func(*testing.T, *bank, *history) {
+		return func(t *testing.T, b *bank, _ *history) {
+			if _, err := b.super.Exec(query); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		plant func(t *testing.T, b *bank, h *history)
+		want  string
+	}{
+		{"nothing", func(*testing.T, *bank, *history) {}, ""},
+		{"a confirmed payment is lost", func(_ *testing.T, _ *bank, h *history) {
+			h.begin(attempt{session: "s9", number: asha, deal: h.attempts[0].deal, outcome: ok, code: "UKMXXXXXXX"})
+		}, "lost: UKMXXXXXXX"},
+		{"a refused payment was made", func(_ *testing.T, _ *bank, h *history) { h.attempts[0].outcome = refused }, "phantom: UKM"},
+		{"another amount", func(_ *testing.T, _ *bank, h *history) { h.attempts[0].amount++ }, "wrong: told UKM"},
+		{"an unknown one that does not fit", func(_ *testing.T, _ *bank, h *history) {
+			h.attempts[0].outcome = unknown
+			h.attempts[0].to = "+254712000003"
+		}, "phantom: UKM"},
+		{"paid twice, in good order", func(t *testing.T, b *bank, _ *history) {
+			c, err := b.service.accounts.ByPhone(t.Context(), asha)
+			b.must(err)
+			_, err = b.service.accounts.Send(t.Context(), "ussd:at:s1:again", c, phone.Number(baraka), 100_00)
+			b.must(err)
+		}, "doubled: session s1 has 2 entries"},
+		{"paid without anybody asking", func(t *testing.T, b *bank, _ *history) {
+			c, err := b.service.accounts.ByPhone(t.Context(), asha)
+			b.must(err)
+			_, err = b.service.accounts.Send(t.Context(), "ussd:at:s7:pay", c, phone.Number(baraka), 100_00)
+			b.must(err)
+		}, "phantom: nobody confirmed ussd:at:s7:pay"},
+		{"a balance", sql(`update account set balance = balance + 1 where id = (select wallet from customer order by id limit 1)`), "audit: balance equals postings"},
+		{"a changed posting", sql(`update posting set amount = amount + 1 where why = 'fee'`), "audit: entry is as it was written"},
+		{"a notice that was never written", sql(`delete from notice where key like '%:payee' and id = (select max(id) from notice where key like '%:payee')`), "audit: parties are owed notices"},
+		{"an SMS twice", func(_ *testing.T, b *bank, _ *history) {
+			inbox, err := b.network.Inbox(baraka)
+			b.must(err)
+			b.must(b.network.Deliver(inbox[len(inbox)-1]))
+		}, "-1 too few, as SMS: " + baraka},
+		{"an SMS never", sql(`update notice set to_msisdn = '` + asha + `' where key like '%:payee' and id = (select max(id) from notice where key like '%:payee')`), "1 too few, as SMS: " + asha},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := startBank(t)
+			h := &history{}
+			paid := b.key("s1", asha, "1*0712000002*500*"+demoPIN)
+			if paid.Screen != "send_done" {
+				t.Fatalf("not paid: %+v", paid)
+			}
+			h.begin(attempt{session: "s1", number: asha, deal: deal{kind: "send", from: asha, to: baraka, amount: 500_00, fee: 7_00}, outcome: ok, code: paid.Holes["code"]})
+			b.settled()
+			c.plant(t, b, h)
+			got := strings.Join(b.problems(h), "\n")
+			if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+				t.Errorf("found:\n%s\nwant %q", got, c.want)
+			}
+		})
+	}
+}
