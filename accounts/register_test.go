@@ -254,7 +254,24 @@ func TestMoveNumber(t *testing.T) {
 	w.customer(string(old), "Chausiku Mwangi", 0)
 	w.refused(w.MoveNumber(ctx, moved, old), "already_registered")
 
-	// Many at once: each ends with one number, no number has two people.
+	// Many moves of one person at once: all happen, one after the other.
+	w.clock.pass(time.Hour)
+	var moves sync.WaitGroup
+	for i := range 8 {
+		moves.Go(func() {
+			if err := w.MoveNumber(ctx, moved, number(t, fmt.Sprintf("+25471200020%d", i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	moves.Wait()
+	var left int
+	w.must(w.pool.Get(ctx, &left, `select count(*) from sim_before where customer = $1`, moved.ID))
+	if left != 9 {
+		t.Errorf("%d numbers were left behind", left)
+	}
+
+	// Two people at once: each ends with one number, no number has two people.
 	w.clock.pass(time.Hour)
 	var all sync.WaitGroup
 	for i, c := range []Customer{asha, baraka, asha, baraka} {

@@ -84,7 +84,8 @@ func (s *Service) QuoteSend(ctx context.Context, payer Customer, payee phone.Num
 // Quote prices an entry that debits a customer; other is the payee's number or
 // the till's, as the entry's memo will have it. Refusals as in Price, then
 // payer_frozen, payer_blocked, insufficient (hole balance), over_day (hole left);
-// the book decides again, in the same order, when the money moves.
+// the book decides again, in the same order, when the money moves. Again is set
+// beside those from payer_frozen on, too.
 func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other string, a money.Amount) (Quote, error) {
 	p, err := s.Price(ctx, kind, a, payer.Tier)
 	if err != nil {
@@ -95,6 +96,11 @@ func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other 
 		return Quote{}, err
 	}
 	q := Quote{Amount: a, Fee: p.Fee, Total: a + p.Fee, Balance: account.Balance}
+	// Also beside a refusal: whoever can no longer afford the second payment
+	// should hear of the first.
+	if q.Again, err = s.Earlier(ctx, kind, payer.Wallet, other, a); err != nil {
+		return Quote{}, err
+	}
 	switch {
 	case account.Status == ledger.Frozen:
 		return q, Refuse("payer_frozen")
@@ -105,8 +111,7 @@ func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other 
 	case account.DayLimit != nil && account.SpentOn(s.day())+a > *account.DayLimit:
 		return q, Refuse("over_day", "left", s.Money(max(0, *account.DayLimit-account.SpentOn(s.day()))))
 	}
-	q.Again, err = s.Earlier(ctx, kind, payer.Wallet, other, a)
-	return q, err
+	return q, nil
 }
 
 // Send moves money from one customer to another. The refusals are those of

@@ -203,6 +203,8 @@ func TestPublishedTariffsDoNotChange(t *testing.T) {
 func TestEffectiveDatesSwitchAtMidnight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	_, err := w.Price(t.Context(), "send", 1000*shilling, Tier{}) // has read what was published until now
+	w.must(err)
 	fees, err := parse(t, "fees.csv", "+2026-11-23,send,1,300000,50")
 	w.must(err)
 	taxes, err := parse(t, "taxes.csv", "+2026-11-24,fee,2000")

@@ -33,6 +33,9 @@ func (s *Service) QuoteDeposit(ctx context.Context, o Operator, to phone.Number,
 		return accounts.Quote{}, err
 	}
 	q := accounts.Quote{Amount: a, Fee: p.Fee, Total: a + p.Fee, Payee: to, Name: c.Name, Balance: float.Balance}
+	if q.Again, err = s.accounts.Earlier(ctx, "deposit", o.Till.float, string(to), a); err != nil {
+		return accounts.Quote{}, err
+	}
 	if float.Balance < q.Total {
 		return q, accounts.Refuse("float_low")
 	}
@@ -43,8 +46,7 @@ func (s *Service) QuoteDeposit(ctx context.Context, o Operator, to phone.Number,
 	if left.ToMax < a {
 		return q, accounts.Refuse("payee_full")
 	}
-	q.Again, err = s.accounts.Earlier(ctx, "deposit", o.Till.float, string(to), a)
-	return q, err
+	return q, nil
 }
 
 func (s *Service) deposit(ctx context.Context, o Operator, to phone.Number, a money.Amount) (accounts.Customer, accounts.Price, error) {

@@ -27,10 +27,7 @@ func lookUpPayee(ctx context.Context, s *Step) error {
 
 func quoteSend(ctx context.Context, s *Step) error {
 	q, err := s.Accounts.QuoteSend(ctx, s.Customer, s.Answers.Phone, s.Answers.Amount)
-	if err != nil {
-		return err
-	}
-	return s.show(q, string(s.Answers.Phone))
+	return s.show(q, err, string(s.Answers.Phone))
 }
 
 func send(ctx context.Context, s *Step, ref string) error {
@@ -53,11 +50,8 @@ func lookUpTill(ctx context.Context, s *Step) error {
 
 func quoteWithdraw(ctx context.Context, s *Step) error {
 	q, err := s.Agents.QuoteWithdraw(ctx, s.Customer, s.Answers.Till, s.Answers.Amount)
-	if err != nil {
-		return err
-	}
 	s.Put("till", s.Answers.Till)
-	return s.show(q, s.Answers.Till)
+	return s.show(q, err, s.Answers.Till)
 }
 
 func withdraw(ctx context.Context, s *Step, ref string) error {
@@ -77,11 +71,8 @@ func ownNumber(_ context.Context, s *Step) error {
 
 func quoteAirtime(ctx context.Context, s *Step) error {
 	q, err := s.Accounts.QuoteAirtime(ctx, s.Customer, s.Answers.Phone, s.Answers.Amount)
-	if err != nil {
-		return err
-	}
 	q.Payee = s.Answers.Phone
-	return s.show(q, string(s.Answers.Phone))
+	return s.show(q, err, string(s.Answers.Phone))
 }
 
 func airtime(ctx context.Context, s *Step, ref string) error {
@@ -94,8 +85,13 @@ func airtime(ctx context.Context, s *Step, ref string) error {
 }
 
 // show puts a quote into the words. When the same payment was made a moment
-// ago and the customer has not said that he means it, the refusal is "again".
-func (s *Step) show(q accounts.Quote, to string) error {
+// ago and the customer has not said that he means it, the refusal is "again",
+// before any that the quote itself met: whoever paid, did not hear of it and can
+// no longer afford it twice should hear of the first.
+func (s *Step) show(q accounts.Quote, refused error, to string) error {
+	if refused != nil && q.Again == nil {
+		return refused
+	}
 	s.Put("amount", s.Money(q.Amount), "fee", s.Money(q.Fee), "total", s.Money(q.Total))
 	if q.Payee != phone.Number("") {
 		s.Put("number", s.Number(q.Payee))
@@ -108,7 +104,7 @@ func (s *Step) show(q accounts.Quote, to string) error {
 		s.Answers.Sure = "?" + s.meant(to)
 		return accounts.Refuse("again")
 	}
-	return nil
+	return refused
 }
 
 // meant names a payment by whom it is for and how much.

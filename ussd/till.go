@@ -31,10 +31,7 @@ func lookUpCustomer(ctx context.Context, s *Step) error {
 
 func quoteDeposit(ctx context.Context, s *Step) error {
 	q, err := s.Agents.QuoteDeposit(ctx, s.Operator, s.Answers.Phone, s.Answers.Amount)
-	if err != nil {
-		return err
-	}
-	return s.show(q, string(s.Answers.Phone))
+	return s.show(q, err, string(s.Answers.Phone))
 }
 
 func deposit(ctx context.Context, s *Step, ref string) error {

@@ -58,6 +58,7 @@ func (w *walk) understand(ctx context.Context, ask Kind, in string) error {
 		}
 		if err == nil {
 			err = w.m.accounts.PINs().Verify(ctx, s.owner().pin, in)
+			w.tellIfLocked(ctx, err)
 		}
 	case NewPIN:
 		a.PIN = ""
@@ -73,6 +74,18 @@ func (w *walk) understand(ctx context.Context, ask Kind, in string) error {
 		err = fmt.Errorf("ussd: screen %q asks nothing", s.Screen)
 	}
 	return err
+}
+
+// tellIfLocked has the owner of a PIN told by SMS that it is locked now: whoever
+// is keying it in may be somebody else. That it cannot be told stops nobody.
+func (w *walk) tellIfLocked(ctx context.Context, verdict error) {
+	if !accounts.Refused(verdict, "pin_locked") {
+		return
+	}
+	o := w.step.owner()
+	if err := w.m.accounts.TellPINLocked(ctx, o.pin, o.phone, w.step.Lang); err != nil {
+		w.m.log.WarnContext(ctx, "ussd: the notice of a locked PIN was not written", "error", err)
+	}
 }
 
 // mistakes are the refusals of an answer that is not even legible.

@@ -67,6 +67,14 @@ func newTown(rt *rapid.T, b *bank) *town {
 		choose: func(n int, what string) int { return rapid.IntRange(0, n-1).Draw(rt, what) },
 	}
 	w.people = cast(l, w.h)
+	// Not everybody reads English.
+	for _, q := range []string{
+		`update customer set lang = (array['en', 'sw', 'fr'])[1 + id % 3]`, `update operator set lang = (array['sw', 'fr'])[1 + id % 2]`,
+	} {
+		if _, err := b.super.Exec(q); err != nil {
+			rt.Fatal(err)
+		}
+	}
 	return w
 }
 

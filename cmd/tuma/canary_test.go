@@ -175,14 +175,14 @@ func TestNoPINAnywhere(t *testing.T) {
 	b.wantNoHits("using")
 
 	// Where a PIN does not belong.
-	b.ask("w1", asha, "1*0712000002*100*"+canary)                // a dial string with the PIN in it
-	b.ask("w2", asha, canary)                                    // *334*7391#
-	b.wait(6 * time.Minute) // out of "continue?" and "again?"
-	b.end("w3", asha, "1*"+canary, "bad_phone")                  // as a phone number
+	b.ask("w1", asha, "1*0712000002*100*"+canary) // a dial string with the PIN in it
+	b.ask("w2", asha, canary)                     // *334*7391#
+	b.wait(6 * time.Minute)                       // out of "continue?" and "again?"
+	b.end("w3", asha, "1*"+canary, "bad_phone")   // as a phone number
 	b.wait(6 * time.Minute)
-	b.end("w4", asha, "2*"+canary, "bad_till")                   // as a till
+	b.end("w4", asha, "2*"+canary, "bad_till") // as a till
 	b.wait(6 * time.Minute)
-	b.end("w5", new2, "4*4*"+canary, "bad_choice")               // as a choice
+	b.end("w5", new2, "4*4*"+canary, "bad_choice") // as a choice
 	b.wait(6 * time.Minute)
 	b.end("w6", asha, "1*0712000002*100*"+canary+"#", "bad_pin") // with the key that ends a code
 	b.wait(6 * time.Minute)

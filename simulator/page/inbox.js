@@ -96,7 +96,7 @@ export class Inbox {
     const from = document.createElement('b');
     from.textContent = m.from;
     const parts = m.segments > 1 ? ` · ${m.segments} parts` : '';
-    header.append(from, new Date(m.at).toLocaleString([], { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }) + parts);
+    header.append(from, new Date(m.at).toLocaleString([], { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }) + parts);
     const body = document.createElement('p');
     body.textContent = m.body;
     article.replaceChildren(header, body);
@@ -119,6 +119,6 @@ export class Inbox {
 function time(at) {
   const e = document.createElement('time');
   e.dateTime = at;
-  e.textContent = new Date(at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
+  e.textContent = new Date(at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
   return e;
 }

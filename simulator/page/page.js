@@ -82,7 +82,7 @@ function offline(is) {
 
 function tick() {
   const now = new Date();
-  const clock = now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
+  const clock = now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
   const date = now.toLocaleDateString([], { weekday: 'short', day: 'numeric', month: 'short' });
   on.forEach((h) => h.tick(clock, date));
 }
