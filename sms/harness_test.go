@@ -85,7 +85,7 @@ func owe(t *testing.T, pool *db.Pool, notices ...outbox.Notice) {
 			notices[i].Priority = outbox.Receipt
 		}
 	}
-	if err := pool.InTx(t.Context(), func(tx *db.Tx) error { return outbox.Write(t.Context(), tx, notices) }); err != nil {
+	if err := pool.InTx(t.Context(), func(tx *db.Tx) error { return outbox.WriteOnce(t.Context(), tx, notices) }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -27,10 +27,16 @@ type RelayOptions struct {
 	Poll    time.Duration // how long a lost wake-up can go unnoticed; 1 s
 	Lease   time.Duration // above the gateway's own time-out; 1 min
 
-	MaxAttempts int           // tries of a notice in all; 10
+	// When to stop trying one notice. An SMS provider can be dead for a day, and
+	// a notice that certainly did not go out costs nothing to try again.
+	GiveUp      time.Duration // age beyond which a notice that failed is not tried again; 72 h
 	MaxDoubts   int           // tries whose outcome is unknown before it is given up, since each may be one SMS more; 3
 	FirstWait   time.Duration // after the first failure; 2 s
 	LongestWait time.Duration // 10 min
+
+	// When to stop trying at all for a while.
+	PauseAfter   int           // failures in a row, of any notices, after which the gateway counts as dead; 16
+	LongestPause time.Duration // between two probes of a dead gateway, the first of which follows after FirstWait; 30 s
 }
 
 // Relay sends what the outbox owes. Any number of relays, in any number of
@@ -40,11 +46,12 @@ type RelayOptions struct {
 type Relay struct {
 	o        RelayOptions
 	rand     sync.Mutex
+	breaker  breaker
 	counters counters
 }
 
 type counters struct {
-	sent, retried, failed, expired, doubtful, lost, inFlight, dbErrors atomic.Int64
+	sent, retried, failed, expired, doubtful, lost, pauses, inFlight, dbErrors atomic.Int64
 }
 
 // Stats counts what a relay has done since it was made.
@@ -55,6 +62,7 @@ type Stats struct {
 	Expired  int64 // put aside unsent
 	Doubtful int64 // tries whose outcome is unknown
 	Lost     int64 // leases that ran out before the outcome was noted
+	Pauses   int64 // times that the gateway counted as dead and sending stopped
 	InFlight int64 // on their way now
 	DBErrors int64 // calls of the database that failed
 }
@@ -67,7 +75,8 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 	for _, d := range []struct {
 		field    *time.Duration
 		standard time.Duration
-	}{{&o.Poll, time.Second}, {&o.Lease, time.Minute}, {&o.FirstWait, 2 * time.Second}, {&o.LongestWait, 10 * time.Minute}} {
+	}{{&o.Poll, time.Second}, {&o.Lease, time.Minute}, {&o.GiveUp, 72 * time.Hour},
+		{&o.FirstWait, 2 * time.Second}, {&o.LongestWait, 10 * time.Minute}, {&o.LongestPause, 30 * time.Second}} {
 		if *d.field == 0 {
 			*d.field = d.standard
 		}
@@ -78,7 +87,7 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 	for _, n := range []struct {
 		field    *int
 		standard int
-	}{{&o.Workers, 8}, {&o.MaxAttempts, 10}, {&o.MaxDoubts, 3}} {
+	}{{&o.Workers, 8}, {&o.MaxDoubts, 3}, {&o.PauseAfter, 16}} {
 		if *n.field == 0 {
 			*n.field = n.standard
 		}
@@ -86,7 +95,13 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 			return nil, fmt.Errorf("sms: relay: a negative number %d", *n.field)
 		}
 	}
-	return &Relay{o: o}, nil
+	r := &Relay{o: o}
+	r.breaker = breaker{
+		after: o.PauseAfter,
+		pause: func(nth int) time.Duration { return r.wait(min(o.FirstWait, o.LongestPause), o.LongestPause, nth) },
+		told:  r.gateway,
+	}
+	return r, nil
 }
 
 // Stats reads the counters.
@@ -94,7 +109,7 @@ func (r *Relay) Stats() Stats {
 	c := &r.counters
 	return Stats{
 		Sent: c.sent.Load(), Retried: c.retried.Load(), Failed: c.failed.Load(), Expired: c.expired.Load(),
-		Doubtful: c.doubtful.Load(), Lost: c.lost.Load(), InFlight: c.inFlight.Load(), DBErrors: c.dbErrors.Load(),
+		Doubtful: c.doubtful.Load(), Lost: c.lost.Load(), Pauses: c.pauses.Load(), InFlight: c.inFlight.Load(), DBErrors: c.dbErrors.Load(),
 	}
 }
 
@@ -128,7 +143,7 @@ func (r *Relay) Run(ctx context.Context) error {
 				taking = false
 			}
 		}
-		due := r.lease(ctx, idle)
+		due := r.lease(ctx, r.breaker.room(r.o.Pool.Now(), idle, r.o.Workers))
 		for range idle - len(due) {
 			free <- struct{}{}
 		}
@@ -181,7 +196,7 @@ func (r *Relay) deliver(ctx context.Context, d outbox.Due) {
 	defer cancel()
 
 	name := r.o.Gateway.Name()
-	if d.Attempts > r.o.MaxAttempts || d.Doubts >= r.o.MaxDoubts {
+	if d.Doubts >= r.o.MaxDoubts {
 		// It came back from relays that died over it.
 		r.giveUp(ctx, d, &SendError{Gateway: name, Unknown: true, Err: errors.New("no try was seen to end")})
 		return
@@ -192,6 +207,7 @@ func (r *Relay) deliver(ctx context.Context, d outbox.Due) {
 	}
 	sent, err := r.o.Gateway.Send(ctx, m)
 	if err == nil {
+		r.breaker.answered()
 		if r.note(ctx, d, func() error { return outbox.Done(ctx, r.o.Pool, d, name, sent.ID) }) {
 			r.counters.sent.Add(1)
 		}
@@ -206,13 +222,19 @@ func (r *Relay) deliver(ctx context.Context, d outbox.Due) {
 		r.counters.doubtful.Add(1)
 		doubts++
 	}
-	if !failure.Retry || d.Attempts >= r.o.MaxAttempts || doubts >= r.o.MaxDoubts {
+	now := r.o.Pool.Now()
+	if failure.Retry {
+		r.breaker.failed(now)
+	} else {
+		r.breaker.answered()
+	}
+	wait := max(r.wait(r.o.FirstWait, r.o.LongestWait, d.Attempts), failure.Wait)
+	at := now.Add(wait)
+	if !failure.Retry || doubts >= r.o.MaxDoubts || at.Sub(d.Created) > r.o.GiveUp {
 		r.giveUp(ctx, d, failure)
 		return
 	}
-	wait := max(r.wait(d.Attempts), failure.Wait)
 	r.log(ctx, d, failure, slog.Duration("next_try_in", wait))
-	at := r.o.Pool.Now().Add(wait)
 	if r.note(ctx, d, func() error {
 		return outbox.Retry(ctx, r.o.Pool, d, at, name, failure.Error(), failure.Unknown)
 	}) {
@@ -220,10 +242,20 @@ func (r *Relay) deliver(ctx context.Context, d outbox.Due) {
 	}
 }
 
-func (r *Relay) wait(attempt int) time.Duration {
+func (r *Relay) wait(first, longest time.Duration, attempt int) time.Duration {
 	r.rand.Lock()
 	defer r.rand.Unlock()
-	return backoff(r.o.FirstWait, r.o.LongestWait, attempt, r.o.Rand)
+	return backoff(first, longest, attempt, r.o.Rand)
+}
+
+// gateway is told when the gateway counts as dead, and when it answers again.
+func (r *Relay) gateway(dead bool, pause time.Duration) {
+	if !dead {
+		r.o.Log.Info("sms gateway answers again", "gateway", r.o.Gateway.Name())
+		return
+	}
+	r.counters.pauses.Add(1)
+	r.o.Log.Warn("sms gateway takes nothing: sending pauses", "gateway", r.o.Gateway.Name(), "failures", r.o.PauseAfter, "probe_in", pause)
 }
 
 func (r *Relay) giveUp(ctx context.Context, d outbox.Due, failure *SendError) {

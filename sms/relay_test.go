@@ -43,6 +43,13 @@ func TestRelaySendsOnce(t *testing.T) {
 	}
 }
 
+func wake(t *testing.T, pool *db.Pool) {
+	t.Helper()
+	if err := outbox.Wake(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The wake-up alone suffices, also for the notices that wait behind each other
 // (and so does the poll alone: the tests with a clock would not end without it).
 func TestRelayIsWoken(t *testing.T) {
@@ -54,6 +61,7 @@ func TestRelayIsWoken(t *testing.T) {
 	eventually(t, "a notice goes out without a poll", func() bool { // LISTEN starts in the background
 		i++
 		owe(t, pool, outbox.Notice{Key: fmt.Sprint(i), To: asha, Body: "x"})
+		wake(t, pool)
 		return len(n.bodies("")) > 0
 	})
 	var queue []outbox.Notice
@@ -63,6 +71,7 @@ func TestRelayIsWoken(t *testing.T) {
 		queue = append(queue, outbox.Notice{Key: want[i], To: baraka, Body: want[i]})
 	}
 	owe(t, pool, queue...)
+	wake(t, pool)
 	eventually(t, "a whole queue goes out without a poll", func() bool { return len(n.bodies(baraka)) == len(want) })
 	if diff := cmp.Diff(want, n.bodies(baraka)); diff != "" {
 		t.Error(diff)
@@ -105,8 +114,6 @@ func TestRelayGivesUp(t *testing.T) {
 		switch r.PostForm.Get("Body") {
 		case "opted out":
 			return failing(400)(w, r, 1)
-		case "always broken":
-			return failing(500)(w, r, 1)
 		case "never answered":
 			<-r.Context().Done()
 			return true
@@ -114,10 +121,9 @@ func TestRelayGivesUp(t *testing.T) {
 		return false
 	})
 	r := start(t, pool, n.twilio(t, func(o *TwilioOptions) { o.Timeout = 100 * time.Millisecond }),
-		func(o *RelayOptions) { o.MaxAttempts, o.MaxDoubts = 4, 2 })
+		func(o *RelayOptions) { o.MaxDoubts = 2 })
 	owe(t, pool,
 		outbox.Notice{Key: "1", To: "+254712000001", Body: "opted out"},
-		outbox.Notice{Key: "2", To: "+254712000002", Body: "always broken"},
 		outbox.Notice{Key: "3", To: "+254712000003", Body: "never answered"},
 		outbox.Notice{Key: "4", To: "+254712000003", Body: "the next one"})
 	for _, want := range []struct {
@@ -127,7 +133,6 @@ func TestRelayGivesUp(t *testing.T) {
 		error    string
 	}{
 		{"+254712000001", "1", 1, "sms: twilio: 21610: HTTP status 400"},
-		{"+254712000002", "2", 4, "sms: twilio: 20500: HTTP status 500"},
 		{"+254712000003", "3", 2, "sms: twilio: outcome unknown: context deadline exceeded"},
 	} {
 		if got := became(t, pool, want.to, want.key, "failed"); got.Attempts != want.attempts || got.Error != want.error || got.Gateway != "twilio" {
@@ -136,11 +141,77 @@ func TestRelayGivesUp(t *testing.T) {
 	}
 	became(t, pool, "+254712000003", "4", "sent") // one that was given up holds nobody back
 	r.stop()
-	if diff := cmp.Diff(Stats{Sent: 1, Retried: 3 + 1, Failed: 3, Doubtful: 2}, r.Stats()); diff != "" {
+	if diff := cmp.Diff(Stats{Sent: 1, Retried: 1, Failed: 2, Doubtful: 2}, r.Stats()); diff != "" {
 		t.Error(diff)
 	}
-	if n.asked() != 1+4+2+1 {
+	if n.asked() != 1+2+1 {
 		t.Errorf("%d requests", n.asked())
+	}
+}
+
+// tries waits until the phone's notice has had so many tries and is back in the
+// queue.
+func tries(t *testing.T, pool *db.Pool, key string, want int) outbox.Record {
+	t.Helper()
+	var found outbox.Record
+	eventually(t, fmt.Sprintf("try %d of %s fails", want, key), func() bool {
+		records, err := outbox.For(t.Context(), pool, asha, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = records[0]
+		return found.Status == "queued" && found.Attempts == want
+	})
+	return found
+}
+
+// A notice that certainly did not go out is tried for three days, each wait
+// twice the last up to ten minutes.
+func TestRelayTriesForThreeDays(t *testing.T) {
+	t.Parallel()
+	c := stand()
+	pool := dbtest.New(t, c.now)
+	n := newNetwork(t, func(w http.ResponseWriter, r *http.Request, nth int) bool { return failing(503)(w, r, 1) })
+	written := c.now()
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "a"})
+	start(t, pool, n.twilio(t), func(o *RelayOptions) {
+		o.Rand = strings.NewReader("") // whole waits
+		o.FirstWait, o.LongestWait = 0, 0
+		o.PauseAfter = 1000
+	})
+	attempt := 0
+	for wait := 2 * time.Second; c.now().Sub(written) < time.Hour; wait = min(2*wait, 10*time.Minute) {
+		attempt++
+		if r := tries(t, pool, "a", attempt); r.NextAttempt.Sub(c.now()) != wait {
+			t.Fatalf("after attempt %d it waits %v, want %v", attempt, r.NextAttempt.Sub(c.now()), wait)
+		}
+		c.advance(wait)
+	}
+	attempt++
+	tries(t, pool, "a", attempt)
+	c.advance(written.Add(72*time.Hour - 10*time.Minute).Sub(c.now()))
+	attempt++
+	tries(t, pool, "a", attempt) // the next one is at the age of 72 hours, to the second
+	c.advance(10 * time.Minute)
+	if r := became(t, pool, asha, "a", "failed"); r.Attempts != attempt+1 || !strings.Contains(r.Error, "503") {
+		t.Errorf("given up: %+v", r)
+	}
+}
+
+// However long nobody looked after the outbox, each notice gets a try.
+func TestRelayTriesTheOldOnce(t *testing.T) {
+	t.Parallel()
+	c := stand()
+	pool := dbtest.New(t, c.now)
+	n := newNetwork(t, func(w http.ResponseWriter, r *http.Request, nth int) bool {
+		return r.PostForm.Get("Body") == "fails" && failing(503)(w, r, nth)
+	})
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "goes out"}, outbox.Notice{Key: "b", To: baraka, Body: "fails"})
+	c.advance(73 * time.Hour)
+	start(t, pool, n.twilio(t))
+	became(t, pool, asha, "a", "sent")
+	if r := became(t, pool, baraka, "b", "failed"); r.Attempts != 1 {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -221,28 +292,20 @@ func TestAfterAKillItIsSentAgain(t *testing.T) {
 // What comes back from the dead too often is not sent for ever.
 func TestWhatKillsRelaysIsGivenUp(t *testing.T) {
 	t.Parallel()
-	for name, limit := range map[string]func(o *RelayOptions){
-		"doubts":   func(o *RelayOptions) { o.MaxAttempts, o.MaxDoubts = 99, 3 },
-		"attempts": func(o *RelayOptions) { o.MaxAttempts, o.MaxDoubts = 3, 99 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := stand()
-			pool := dbtest.New(t, c.now)
-			n := newNetwork(t, nil)
-			owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "a"})
-			for range 3 {
-				if due, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed"); err != nil || len(due) != 1 {
-					t.Fatal(due, err)
-				}
-				c.advance(time.Minute)
-			}
-			start(t, pool, n.twilio(t), limit)
-			became(t, pool, asha, "a", "failed")
-			if n.asked() != 0 {
-				t.Errorf("%d requests", n.asked())
-			}
-		})
+	c := stand()
+	pool := dbtest.New(t, c.now)
+	n := newNetwork(t, nil)
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "a"})
+	for range 3 {
+		if due, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed"); err != nil || len(due) != 1 {
+			t.Fatal(due, err)
+		}
+		c.advance(time.Minute)
+	}
+	start(t, pool, n.twilio(t))
+	became(t, pool, asha, "a", "failed")
+	if n.asked() != 0 {
+		t.Errorf("%d requests", n.asked())
 	}
 }
 
@@ -332,7 +395,9 @@ func TestNewRelayRefuses(t *testing.T) {
 		"log":      func(o *RelayOptions) { o.Log = nil },
 		"workers":  func(o *RelayOptions) { o.Workers = -1 },
 		"lease":    func(o *RelayOptions) { o.Lease = -1 },
-		"attempts": func(o *RelayOptions) { o.MaxAttempts = -1 },
+		"age":      func(o *RelayOptions) { o.GiveUp = -1 },
+		"doubts":   func(o *RelayOptions) { o.MaxDoubts = -1 },
+		"failures": func(o *RelayOptions) { o.PauseAfter = -1 },
 	} {
 		bad := good
 		spoil(&bad)

@@ -138,7 +138,7 @@ func (s *Step) personal() []string {
 	if s.As == Stranger || id == "" {
 		id = s.Answers.IDNumber
 	}
-	return []string{string(s.From), id}
+	return []string{string(s.From), s.Number(s.From), id}
 }
 
 // errGone says that the caller is no longer who the session took him for.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type benchPost struct {
 	Processes int           `default:"1" help:"Books on the one database, each with its own posters."`
 	VsPgbench bool          `name:"vs-pgbench" help:"Run pgbench's TPC-B-like script on the same server in turn."`
 	Plot      string        `placeholder:"FILE" help:"Draw throughput and latency over time as an SVG."`
+	Profile   string        `placeholder:"FILE" help:"Write a CPU profile of the rounds."`
 	JSON      bool          `help:"End with one JSON object."`
 }
 
@@ -84,6 +86,17 @@ func (c *benchPost) Run(ctx context.Context) (err error) {
 	load, err := c.prepare(ctx, services)
 	if err != nil {
 		return err
+	}
+	if c.Profile != "" {
+		f, err := os.Create(c.Profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	var rounds []postFigures
 	for n := range c.Rounds {

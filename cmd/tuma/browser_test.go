@@ -36,7 +36,8 @@ func openTab(t testing.TB, address string) *tab {
 	if binary == "" {
 		t.Fatal("no browser to test the phones with; install one: sudo apt-get install -y chromium")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	// Not the test's own context, which ends before its cleanups, and one of them reads the console.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(binary), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
@@ -48,12 +49,15 @@ func openTab(t testing.TB, address string) *tab {
 	b := &tab{t, ctx}
 	console := chromedp.Console(ctx)
 	t.Cleanup(func() {
-		// A complaint of our own, so that the queue of the page's comes to an end.
-		const last = "the test ends here"
-		if chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](`console.log("`+last+`")`)) != nil {
-			return // the browser is gone, and the test has failed
+		const last = "the test ends here" // a message of our own, so that the queue of the page's comes to an end
+		if err := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](`console.log("`+last+`")`)); err != nil {
+			t.Errorf("the console cannot be read: %v", err)
+			return
 		}
 		for m, err := range console {
+			if err != nil {
+				t.Errorf("the console cannot be read: %v", err)
+			}
 			if err != nil || m.Text == last {
 				return
 			}
@@ -156,7 +160,7 @@ func TestPhonesInTheBrowser(t *testing.T) {
 		if state := phone.State(); state.Open || seen.Screen != d.kind+"_done" {
 			t.Fatalf("open %v, on the screen %+v", state.Open, seen)
 		}
-		h.begin(attempt{session: phone.State().Session, number: asha, text: "", deal: d, outcome: ok, code: seen.Holes["code"]})
+		h.begin(attempt{session: phone.State().Session, number: asha, deal: d, outcome: ok, code: seen.Holes["code"]})
 		return seen
 	}
 

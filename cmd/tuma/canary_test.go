@@ -252,7 +252,7 @@ func (b *bank) panics(number string) {
 	b.must(err)
 	for name, action := range map[string]ussd.Action{
 		"panic": func(context.Context, *ussd.Step) error { panic("planted") },
-		"nil":   func(_ context.Context, s *ussd.Step) error { var m map[string]int; m[s.Lang] = 1; return nil },
+		"index": func(_ context.Context, s *ussd.Step) error { _ = s.Lang[len(s.Lang)]; return nil },
 		"error": func(context.Context, *ussd.Step) error { return errors.New("planted") },
 	} {
 		menu := ussd.Tree()

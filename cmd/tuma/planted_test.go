@@ -9,8 +9,8 @@ import (
 
 // TestPlantedFaults shows that the checks behind TestBank can fail: each fault
 // is put into the books, the phones or the callers' own history, and found.
-func TestPlantedFaults(t *testing.T) {
-	t.Parallel()
+func TestPlantedFaults(all *testing.T) {
+	all.Parallel()
 	const asha, baraka = "+254712000001", "+254712000002"
 	sql := func(query string) func(*testing.T, *bank, *history) {
 		return func(t *testing.T, b *bank, _ *history) {
@@ -19,6 +19,9 @@ func TestPlantedFaults(t *testing.T) {
 			}
 		}
 	}
+	// Faults of the history alone leave the bank as it was for the next.
+	var shared *bank
+	var paid sight
 	for _, c := range []struct {
 		name  string
 		plant func(t *testing.T, b *bank, h *history)
@@ -47,7 +50,7 @@ func TestPlantedFaults(t *testing.T) {
 			b.must(err)
 		}, "phantom: nobody confirmed ussd:at:s7:pay"},
 		{"a balance", sql(`update account set balance = balance + 1 where id = (select wallet from customer order by id limit 1)`), "audit: balance equals postings"},
-		{"a changed posting", sql(`update posting set amount = amount + 1 where why = 'fee'`), "audit: entry is as it was written"},
+		{"a changed posting", sql(`update entry set amounts[1] = amounts[1] + 1 where kind = 'send'`), "audit: entry is as it was written"},
 		{"a notice that was never written", sql(`delete from notice where key like '%:payee' and id = (select max(id) from notice where key like '%:payee')`), "audit: parties are owed notices"},
 		{"an SMS twice", func(_ *testing.T, b *bank, _ *history) {
 			inbox, err := b.network.Inbox(baraka)
@@ -56,16 +59,21 @@ func TestPlantedFaults(t *testing.T) {
 		}, "-1 too few, as SMS: " + baraka},
 		{"an SMS never", sql(`update notice set to_msisdn = '` + asha + `' where key like '%:payee' and id = (select max(id) from notice where key like '%:payee')`), "1 too few, as SMS: " + asha},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			b := startBank(t)
-			h := &history{}
-			paid := b.key("s1", asha, "1*0712000002*500*"+demoPIN)
-			if paid.Screen != "send_done" {
-				t.Fatalf("not paid: %+v", paid)
+		all.Run(c.name, func(t *testing.T) {
+			if shared == nil {
+				shared = startBank(all)
+				if paid = shared.key("s1", asha, "1*0712000002*500*"+demoPIN); paid.Screen != "send_done" {
+					t.Fatalf("not paid: %+v", paid)
+				}
 			}
+			b, h := shared, &history{}
 			h.begin(attempt{session: "s1", number: asha, deal: deal{kind: "send", from: asha, to: baraka, amount: 500_00, fee: 7_00}, outcome: ok, code: paid.Holes["code"]})
 			b.settled()
+			before := b.books()
 			c.plant(t, b, h)
+			if b.books() != before || strings.Contains(c.name, "SMS") || strings.Contains(c.name, "notice") {
+				shared = nil
+			}
 			got := strings.Join(b.problems(h), "\n")
 			if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 				t.Errorf("found:\n%s\nwant %q", got, c.want)

@@ -19,6 +19,7 @@ type Due struct {
 	ID       int64
 	Attempts int // this one included
 	Doubts   int // earlier attempts of which nobody knows whether they went out
+	Created  time.Time
 	Until    time.Time
 	holder   string
 }
@@ -27,11 +28,10 @@ type Due struct {
 // is due again, one doubt richer: its holder died before or after sending.
 //
 // A recipient's notices go out in the order in which they were written: one is
-// not due while an older one, at least as urgent, is unsent. Two leases at the
-// same time cannot break that: the older one counts as unsent in the younger
-// one's snapshot until it is sent and committed. The price is one index probe
-// for each due notice that waits behind another, about 4 microseconds: nothing
-// in daily use, two seconds when half a million wait for a dead gateway.
+// not due while an older one, at least as urgent, is unsent and has not failed
+// for long (turns). Two leases at the same time cannot break that: the older one
+// counts as unsent in the younger one's snapshot until it is sent and committed.
+// The price is one index probe for each due notice that waits behind another.
 const sqlLease = `
 with due as materialized (
     select id from notice n
@@ -39,7 +39,7 @@ with due as materialized (
       and not exists (
         select from notice older
         where older.to_msisdn = n.to_msisdn and older.id < n.id and older.priority <= n.priority
-          and older.status in ('queued', 'sending'))
+          and older.attempts < $5 and older.status in ('queued', 'sending'))
     order by priority, next_try_at, id
     limit $2
     for update skip locked
@@ -51,7 +51,13 @@ update notice n set
     next_try_at = $3,
     leased_by   = $4
 from due where n.id = due.id
-returning n.id, n.key, n.to_msisdn, n.lang, n.body, n.priority, n.expires_at, n.attempts, n.doubts, n.status`
+returning n.id, n.key, n.to_msisdn, n.lang, n.body, n.priority, n.expires_at, n.attempts, n.doubts, n.created_at, n.status`
+
+// turns is the attempt from which on a notice keeps no younger one waiting: one
+// that fails for days, because something about it upsets the gateway, must not
+// cost its recipient all the others. With the relay's usual back-off that is
+// after two to four minutes.
+const turns = 8
 
 // Lease takes up to n due notices for the given time, in the order in which
 // they should be sent, on behalf of who (a name for one running relay). At
@@ -68,12 +74,13 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 		ExpiresAt *time.Time   `db:"expires_at"`
 		Attempts  int          `db:"attempts"`
 		Doubts    int          `db:"doubts"`
+		CreatedAt time.Time    `db:"created_at"`
 		Status    string       `db:"status"`
 	}
 	var until time.Time
 	err = pool.InTx(ctx, func(tx *db.Tx) error {
 		rows, until = nil, tx.Now.Add(lease)
-		return tx.Select(ctx, &rows, sqlLease, tx.Now, n, until, who)
+		return tx.Select(ctx, &rows, sqlLease, tx.Now, n, until, who, turns)
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("outbox: lease: %w", err)
@@ -88,6 +95,7 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 			ID:       r.ID,
 			Attempts: r.Attempts,
 			Doubts:   r.Doubts,
+			Created:  r.CreatedAt.UTC(),
 			Until:    until,
 			holder:   who,
 		})

@@ -48,6 +48,27 @@ func write(t *testing.T, pool *db.Pool, notices ...outbox.Notice) {
 	}
 }
 
+func writeOnce(t *testing.T, pool *db.Pool, notices ...outbox.Notice) {
+	t.Helper()
+	if err := pool.InTx(t.Context(), func(tx *db.Tx) error { return outbox.WriteOnce(t.Context(), tx, notices) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bodies lists what a phone is owed, the oldest first.
+func bodies(t *testing.T, pool *db.Pool, to phone.Number) []string {
+	t.Helper()
+	records, err := outbox.For(t.Context(), pool, to, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []string{}
+	for _, r := range slices.Backward(records) {
+		list = append(list, r.Body)
+	}
+	return list
+}
+
 // lease takes up to n and fails the test on an error.
 func lease(t *testing.T, pool *db.Pool, n int, who string) []outbox.Due {
 	t.Helper()
@@ -101,23 +122,101 @@ func TestWriteIsPartOfItsTransaction(t *testing.T) {
 	}
 	want(t, lease(t, pool, 9, "r"))
 
-	first := outbox.Notice{Key: "UKM4Q7X2PA:payer", To: asha, Lang: "sw", Body: "Imethibitishwa.\n\"Ksh5\", {1} \\ 'é' €", Priority: outbox.Receipt, Expires: c.now().Add(time.Hour)}
-	second := outbox.Notice{Key: "UKM4Q7X2PA:payee", To: baraka, Lang: "en", Body: "Confirmed."}
-	write(t, pool, first, second, outbox.Notice{Key: first.Key, To: baraka, Body: "the same key in one list"})
+	n := outbox.Notice{Key: "UKM4Q7X2PA:payer", To: asha, Lang: "sw", Body: "Imethibitishwa.\n\"Ksh5\", {1} \\ 'é' €", Priority: outbox.Receipt, Expires: c.now().Add(time.Hour)}
+	write(t, pool, n)
+	written := c.now()
 	c.advance(time.Second)
-	write(t, pool, outbox.Notice{Key: first.Key, To: baraka, Body: "the same key again"})
-
 	got, err := outbox.For(t.Context(), pool, asha, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]outbox.Record{{Notice: first, Status: "queued", Created: c.now().Add(-time.Second), NextAttempt: c.now().Add(-time.Second)}}, got); diff != "" {
+	if diff := cmp.Diff([]outbox.Record{{Notice: n, Status: "queued", Created: written, NextAttempt: written}}, got); diff != "" {
 		t.Error(diff)
 	}
-	if got, err = outbox.For(t.Context(), pool, baraka, 10); err != nil || len(got) != 1 || got[0].Notice != second {
-		t.Errorf("for baraka: %+v, %v; want only %+v", got, err, second)
-	}
 	write(t, pool) // nothing to write is fine
+	writeOnce(t, pool)
+}
+
+// Write adds every notice, whatever its key, in the order of the list: its
+// caller owes it exactly once already.
+func TestWriteDoesNotLookAtKeys(t *testing.T) {
+	t.Parallel()
+	pool, _ := open(t)
+	write(t, pool, outbox.Notice{Key: "k", To: asha, Body: "1"}, outbox.Notice{Key: "k", To: asha, Body: "2"}, outbox.Notice{Key: "j", To: asha, Body: "3"})
+	writeOnce(t, pool, outbox.Notice{Key: "k", To: asha, Body: "4"}) // a key of Write's is none of WriteOnce's
+	write(t, pool, outbox.Notice{Key: "k", To: asha, Body: "5"})
+	if diff := cmp.Diff([]string{"1", "2", "3", "4", "5"}, bodies(t, pool, asha)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWriteOnceKeepsTheFirstOfAKey(t *testing.T) {
+	t.Parallel()
+	pool, c := open(t)
+	writeOnce(t, pool, outbox.Notice{Key: "k", To: asha, Body: "first"}, outbox.Notice{Key: "k", To: baraka, Body: "the same key in one list"}, outbox.Notice{Key: "j", To: asha, Body: "second"})
+	c.advance(time.Second)
+	writeOnce(t, pool, outbox.Notice{Key: "k", To: baraka, Body: "the same key again"}, outbox.Notice{Key: "l", To: asha, Body: "third"})
+	if err := outbox.Done(t.Context(), pool, lease(t, pool, 1, "r")[0], "g", ""); err != nil {
+		t.Fatal(err)
+	}
+	writeOnce(t, pool, outbox.Notice{Key: "k", To: baraka, Body: "the same key after it was sent"})
+	if diff := cmp.Diff([]string{"first", "second", "third"}, bodies(t, pool, asha)); diff != "" {
+		t.Error(diff)
+	}
+	if got := bodies(t, pool, baraka); len(got) != 0 {
+		t.Errorf("written although the key was there: %q", got)
+	}
+}
+
+// Two transactions at once: the second waits for the first and then adds
+// nothing, or adds it when the first is undone.
+func TestWriteOnceAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	pool, _ := open(t)
+	undone := errors.New("undone")
+	for key, end := range map[string]error{"kept": nil, "undone": undone} {
+		second, server := make(chan error, 1), make(chan int, 1)
+		err := pool.InTx(t.Context(), func(tx *db.Tx) error {
+			if err := outbox.WriteOnce(t.Context(), tx, []outbox.Notice{{Key: key, To: asha, Body: "first of " + key}}); err != nil {
+				return err
+			}
+			go func() {
+				second <- pool.InTx(t.Context(), func(tx *db.Tx) error {
+					var pid int
+					if err := tx.Get(t.Context(), &pid, "select pg_backend_pid()"); err != nil {
+						return err
+					}
+					select {
+					case server <- pid:
+					default:
+					}
+					return outbox.WriteOnce(t.Context(), tx, []outbox.Notice{{Key: key, To: baraka, Body: "second of " + key}})
+				})
+			}()
+			pid, waits := <-server, false
+			for deadline := time.Now().Add(10 * time.Second); !waits && time.Now().Before(deadline); {
+				if err := pool.Get(t.Context(), &waits, "select exists (select from pg_locks where pid = $1 and not granted)", pid); err != nil {
+					return err
+				}
+			}
+			if !waits {
+				t.Errorf("%s: the second does not wait", key)
+			}
+			return end
+		})
+		if !errors.Is(err, end) {
+			t.Fatal(err)
+		}
+		if err := <-second; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"first of kept"}, bodies(t, pool, asha)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"second of undone"}, bodies(t, pool, baraka)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestWriteRefusesWhatWouldAbortThePosting(t *testing.T) {
@@ -146,6 +245,9 @@ func TestWriteRefusesWhatWouldAbortThePosting(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			// The transaction still works: a posting in it is not lost.
+			if err := outbox.WriteOnce(t.Context(), tx, []outbox.Notice{good, bad}); err == nil {
+				t.Errorf("%s: no error from WriteOnce", name)
+			}
 			return outbox.Write(t.Context(), tx, []outbox.Notice{{Key: name, To: baraka, Body: "x"}})
 		})
 		if err != nil {
@@ -157,25 +259,32 @@ func TestWriteRefusesWhatWouldAbortThePosting(t *testing.T) {
 	}
 }
 
-func TestWriteWakesOnceAfterTheCommit(t *testing.T) {
+// A NOTIFY in the transaction that owes a notice would make commits wait for
+// each other, so only Wake wakes.
+func TestOnlyWakeWakes(t *testing.T) {
 	t.Parallel()
 	pool, _ := open(t)
-	wake, err := pool.Listen(t.Context(), outbox.Channel)
+	hear, err := pool.Listen(t.Context(), outbox.Channel)
 	if err != nil {
 		t.Fatal(err)
 	}
 	woken := func(within time.Duration) bool {
 		select {
-		case <-wake:
+		case <-hear:
 			return true
 		case <-time.After(within):
 			return false
 		}
 	}
-	// The connection comes up in the background: write until it hears.
+	wake := func() {
+		if err := outbox.Wake(t.Context(), pool); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The connection comes up in the background: wake until it hears.
 	heard := false
-	for i := 0; i < 100 && !heard; i++ {
-		write(t, pool, outbox.Notice{Key: fmt.Sprint("warm", i), To: asha, Body: "x"})
+	for i := 0; i < 300 && !heard; i++ {
+		wake()
 		heard = woken(100 * time.Millisecond)
 	}
 	if !heard {
@@ -183,13 +292,14 @@ func TestWriteWakesOnceAfterTheCommit(t *testing.T) {
 	}
 	for woken(200 * time.Millisecond) {
 	}
-	write(t, pool, outbox.Notice{Key: "warm0", To: asha, Body: "x"})
+	write(t, pool, outbox.Notice{Key: "a", To: asha, Body: "x"})
+	writeOnce(t, pool, outbox.Notice{Key: "b", To: asha, Body: "x"})
 	if woken(200 * time.Millisecond) {
-		t.Error("woken although nothing was new")
+		t.Error("woken by a write")
 	}
-	write(t, pool, outbox.Notice{Key: "new", To: asha, Body: "x"}, outbox.Notice{Key: "new2", To: asha, Body: "x"})
-	if !woken(5 * time.Second) {
-		t.Error("not woken by new notices")
+	wake()
+	if !woken(10 * time.Second) {
+		t.Error("not woken")
 	}
 }
 
@@ -205,7 +315,7 @@ func TestLeaseTakesTheUrgentFirstAndTheRecipientsInTurn(t *testing.T) {
 	due := lease(t, pool, 9, "r")
 	// a2 waits for a1; the code of the same phone waits for nobody.
 	want(t, due, "a code", "a1", "b1", "ad")
-	if d := due[1]; d.Attempts != 1 || d.Doubts != 0 || !d.Until.Equal(c.now().Add(time.Minute)) || d.To != asha || d.Body != "x" {
+	if d := due[1]; d.Attempts != 1 || d.Doubts != 0 || !d.Until.Equal(c.now().Add(time.Minute)) || !d.Created.Equal(c.now()) || d.To != asha || d.Body != "x" {
 		t.Errorf("leased %+v", d)
 	}
 	want(t, lease(t, pool, 9, "r"))
@@ -271,6 +381,24 @@ func TestRetryKeepsTheTurn(t *testing.T) {
 	if r := status(t, pool, asha, "1"); r.Status != "failed" || !strings.HasPrefix(r.Error, "bad ?") || len(r.Error) > 200 {
 		t.Errorf("failed: %+v", r)
 	}
+	want(t, lease(t, pool, 9, "r"), "2")
+}
+
+// What fails for long, for a reason of its own, does not keep the others of its
+// phone waiting for as long.
+func TestALongFailureLosesItsTurn(t *testing.T) {
+	t.Parallel()
+	pool, c := open(t)
+	write(t, pool, outbox.Notice{Key: "1", To: asha, Body: "x", Priority: 1}, outbox.Notice{Key: "2", To: asha, Body: "x", Priority: 1})
+	for range 7 {
+		due := lease(t, pool, 9, "r")
+		want(t, due, "1")
+		c.advance(time.Second)
+		if err := outbox.Retry(t.Context(), pool, due[0], c.now(), "twilio", "sms: twilio: 500", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(t, lease(t, pool, 9, "r"), "1")
 	want(t, lease(t, pool, 9, "r"), "2")
 }
 
