@@ -250,7 +250,7 @@ func (w *world) last(to phone.Number) string {
 // proven wants the audits of every floor to find nothing.
 func (w *world) proven() {
 	w.t.Helper()
-	p, err := ledger.Audit(w.t.Context(), w.pool)
+	p, err := ledger.Audit(w.t.Context(), w.pool, ledger.AuditOptions{})
 	w.must(err)
 	customers, err := accounts.Audit(w.t.Context(), w.pool)
 	w.must(err)

@@ -3,7 +3,9 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"hash"
 
 	"tuma/internal/db"
 	"tuma/internal/money"
@@ -27,15 +29,47 @@ type Proof struct {
 	Breaks   []Break                 `json:"breaks"`
 }
 
+// AuditOptions say how much of the book is read.
+type AuditOptions struct {
+	// Since, an earlier Heads, limits the audit to what has come since, and
+	// proves that what was sealed then is still what stands: a day's audit reads
+	// the day. nil: all of it.
+	Since *Heads
+	// Progress is called now and then with how many entries were read, and about
+	// how many there are.
+	Progress func(done, total int64)
+}
+
+// progressEvery is how many entries pass between two calls of Progress.
+const progressEvery = 10_000
+
+// audit is one audit at work.
+type audit struct {
+	Proof
+	AuditOptions
+	s     *db.Snapshot
+	from  int64 // lowest id to read
+	total int64
+}
+
 // Audit proves the book on one snapshot: every entry's digest and every block's
 // seal; every balance against its postings; nothing under its floor; the sum
 // over all accounts zero and e-money equal to trust, for every currency.
-// Breaks are listed, never repaired.
-func Audit(ctx context.Context, pool *db.Pool) (Proof, error) {
-	p := Proof{Trust: map[string]money.Amount{}, EMoney: map[string]money.Amount{}, Breaks: []Break{}}
+// Breaks are listed, never repaired. Entries are streamed: memory does not grow
+// with the book.
+func Audit(ctx context.Context, pool *db.Pool, o AuditOptions) (Proof, error) {
+	a := audit{AuditOptions: o, Proof: Proof{Trust: map[string]money.Amount{}, EMoney: map[string]money.Amount{}, Breaks: []Break{}}}
+	proofs := []func(context.Context) error{a.links, a.entries, a.orphans, a.balances, a.bounds, a.sums}
+	if o.Since != nil {
+		proofs = []func(context.Context) error{a.history, a.links, a.entries, a.recentBalances, a.houseBalances, a.bounds, a.sums}
+	}
 	err := pool.InSnapshot(ctx, func(s *db.Snapshot) error {
-		for _, prove := range []func(context.Context, *db.Snapshot) error{p.chains, p.orphans, p.balances, p.bounds, p.sums} {
-			if err := prove(ctx, s); err != nil {
+		a.s = s
+		if err := a.begin(ctx); err != nil {
+			return err
+		}
+		for _, prove := range proofs {
+			if err := prove(ctx); err != nil {
 				return err
 			}
 		}
@@ -44,93 +78,174 @@ func Audit(ctx context.Context, pool *db.Pool) (Proof, error) {
 	if err != nil {
 		return Proof{}, fmt.Errorf("ledger: audit: %w", err)
 	}
-	return p, nil
+	return a.Proof, nil
 }
 
-func (p *Proof) broken(check, format string, args ...any) {
-	p.Breaks = append(p.Breaks, Break{Check: check, What: fmt.Sprintf(format, args...)})
+func (a *audit) broken(check, format string, args ...any) {
+	a.Breaks = append(a.Breaks, Break{Check: check, What: fmt.Sprintf(format, args...)})
 }
 
-const sqlAuditBlocks = `select chain, n, entries, digest from block order by chain, n`
+// sqlNewBlocks are the blocks under audit, as "new": those after the heads $1
+// (chains) and $2 (numbers), chain by chain along the index, so that the blocks
+// of the past are not read.
+const sqlNewBlocks = `
+recursive chains as (
+    (select chain from block order by chain limit 1)
+    union all
+    select (select b.chain from block b where b.chain > c.chain order by b.chain limit 1) from chains c where c.chain is not null
+), new as materialized (
+    select b.chain, b.n, b.first, b.entries, b.digest, before.digest as before, coalesce(h.n, 0) as head
+    from chains c
+    left join unnest($1::bigint[], $2::bigint[]) as h (chain, n) on h.chain = c.chain
+    join lateral (select * from block where block.chain = c.chain and block.n > coalesce(h.n, 0)) b on true
+    left join block before on before.chain = b.chain and before.n = b.n - 1
+    where c.chain is not null
+)`
 
-const sqlAuditEntries = `
-select e.chain, e.block, e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, e.digest,
+const sqlBegin = `with ` + sqlNewBlocks + ` select coalesce(min(first), 9223372036854775807), coalesce(sum(entries), 0)::bigint from new`
+
+func (a *audit) begin(ctx context.Context) error {
+	chains, numbers := a.Since.columns()
+	return a.s.Each(ctx, func(scan func(...any) error) error { return scan(&a.from, &a.total) }, sqlBegin, db.Array(chains), db.Array(numbers))
+}
+
+const sqlLinks = `with ` + sqlNewBlocks + ` select chain, n, head from new order by chain, n`
+
+// links finds blocks that are missing in the middle of a chain.
+func (a *audit) links(ctx context.Context) error {
+	chains, numbers := a.Since.columns()
+	var chain, last int64
+	return a.s.Each(ctx, func(scan func(...any) error) error {
+		var c, n, head int64
+		if err := scan(&c, &n, &head); err != nil {
+			return err
+		}
+		a.Blocks++
+		if c != chain {
+			chain, last = c, head
+			a.Chains++
+		}
+		if n != last+1 {
+			a.broken("chain is whole", "chain %d: block %d follows block %d", c, n, last)
+		}
+		last = n
+		return nil
+	}, sqlLinks, db.Array(chains), db.Array(numbers))
+}
+
+const sqlAuditEntries = `with ` + sqlNewBlocks + `
+select e.chain, e.block, coalesce(b.entries, 0), b.digest, b.before,
+       e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, e.digest,
        coalesce(r.ref, ''), coalesce(v.reverses, 0), coalesce(s.accounts, '{}'), coalesce(s.afters, '{}')
 from entry e
+left join new b on b.chain = e.chain and b.n = e.block
 left join entry_ref r on r.entry = e.id
 left join reversal v on v.entry = e.id
-left join (select entry, array_agg(account order by account) as accounts, array_agg(after order by account) as afters from statement group by entry) s on s.entry = e.id
-order by e.chain, e.block, e.id`
+left join (
+    select entry, array_agg(account order by account) as accounts, array_agg(after order by account) as afters
+    from statement where entry >= $3 group by entry
+) s on s.entry = e.id
+where e.id >= $3 and (b.chain is not null or $4)
+order by e.id`
+
+// filling is a block whose entries are coming in.
+type filling struct {
+	want, got int64
+	digests   hash.Hash
+}
 
 type blockAt struct{ chain, n int64 }
 
-// chains recomputes every digest. Entries are streamed in the order of their
-// blocks.
-func (p *Proof) chains(ctx context.Context, s *db.Snapshot) error {
-	digests := map[blockAt][][]byte{}
+// entries recomputes every digest, and every block's seal when its last entry
+// has come. The entries of a block come in the order of their ids, with few
+// others between them.
+func (a *audit) entries(ctx context.Context) error {
+	chains, numbers := a.Since.columns()
+	blocks := map[blockAt]*filling{}
 	var scratch []byte
-	err := s.Each(ctx, func(scan func(...any) error) error {
+	err := a.s.Each(ctx, func(scan func(...any) error) error {
 		var at blockAt
+		var want int64
 		var row entryRow
-		var digest, got []byte
+		var seal, before, digest, got []byte
 		var accounts, balances db.Int64s
-		if err := scan(&at.chain, &at.n, &row.ID, &row.At, &row.Kind, &row.Memo, &row.Whys, &row.Debits, &row.Credits, &row.Amounts, &digest,
+		if err := scan(&at.chain, &at.n, &want, &seal, &before,
+			&row.ID, &row.At, &row.Kind, &row.Memo, &row.Whys, &row.Debits, &row.Credits, &row.Amounts, &digest,
 			&row.Ref, &row.Reverses, &accounts, &balances); err != nil {
 			return err
 		}
-		afters := make([]After, len(accounts))
-		for i := range accounts {
-			afters[i] = After{AccountID(accounts[i]), money.Amount(balances[i])}
+		a.Entries++
+		a.Postings += int64(len(row.Amounts))
+		if a.Progress != nil && a.Entries%progressEvery == 0 {
+			a.Progress(a.Entries, a.total)
 		}
-		p.Entries++
-		p.Postings += int64(len(row.Amounts))
-		got, scratch = entryDigest(scratch, EntryID(row.ID), row.At, row.Kind, row.Ref, EntryID(row.Reverses), row.Memo, row.postings(), afters)
+		got, scratch = entryDigest(scratch, EntryID(row.ID), row.At, row.Kind, row.Ref, EntryID(row.Reverses), row.Memo, row.postings(), aftersOf(accounts, balances))
 		if !bytes.Equal(got, digest) {
-			p.broken("entry is as it was written", "entry %d (%s), its Ref or its statements were changed, added or removed", row.ID, row.Ref)
+			a.broken("entry is as it was written", "entry %d (%s), its Ref or its statements were changed, added or removed", row.ID, row.Ref)
 		}
-		digests[at] = append(digests[at], digest)
+		if want == 0 {
+			a.broken("entry is sealed", "entry %d claims chain %d block %d, which is not there", row.ID, at.chain, at.n)
+			return nil
+		}
+		b := blocks[at]
+		if b == nil {
+			b = &filling{want: want, digests: sha256.New()}
+			blocks[at] = b
+		}
+		b.got++
+		b.digests.Write(digest)
+		if b.got != b.want {
+			return nil
+		}
+		if at.n == 1 {
+			before = genesis(at.chain)
+		}
+		if !bytes.Equal(blockDigest(before, at.chain, at.n, b.want, b.digests.Sum(nil)), seal) {
+			a.broken("block is as it was sealed", "chain %d block %d: its entries, or a block before it, were changed or reordered", at.chain, at.n)
+		}
+		// Whole: an entry more would be one too many, which the count tells.
+		b.digests = nil
+		delete(blocks, at)
 		return nil
-	}, sqlAuditEntries)
+	}, sqlAuditEntries, db.Array(chains), db.Array(numbers), a.from, a.Since == nil)
 	if err != nil {
 		return err
 	}
-	return p.seals(ctx, s, digests)
+	return a.counts(ctx, blocks)
 }
 
-// seals recomputes every block from the digests of its entries.
-func (p *Proof) seals(ctx context.Context, s *db.Snapshot, digests map[blockAt][][]byte) error {
-	var chain, last int64
-	var head []byte
-	err := s.Each(ctx, func(scan func(...any) error) error {
-		var at blockAt
-		var entries int
-		var digest []byte
-		if err := scan(&at.chain, &at.n, &entries, &digest); err != nil {
+func aftersOf(accounts, balances db.Int64s) []After {
+	afters := make([]After, len(accounts))
+	for i := range accounts {
+		afters[i] = After{AccountID(accounts[i]), money.Amount(balances[i])}
+	}
+	return afters
+}
+
+const sqlEmptyBlocks = `with ` + sqlNewBlocks + `
+select chain, n, entries from new b
+where not exists (select from entry e where e.id >= b.first and e.id < b.first + $3 and e.chain = b.chain and e.block = b.n)
+order by chain, n`
+
+// blockSpan bounds how far apart the ids of a block's entries can be: other
+// posters draw numbers at the same time.
+const blockSpan = 1 << 20
+
+// counts names the blocks that have fewer entries than were sealed. What is
+// left open has some; those of which all are gone are asked for.
+func (a *audit) counts(ctx context.Context, blocks map[blockAt]*filling) error {
+	for at, b := range blocks {
+		a.broken("block is whole", "chain %d block %d has %d entries, %d were sealed", at.chain, at.n, b.got, b.want)
+	}
+	chains, numbers := a.Since.columns()
+	return a.s.Each(ctx, func(scan func(...any) error) error {
+		var chain, n, entries int64
+		if err := scan(&chain, &n, &entries); err != nil {
 			return err
 		}
-		p.Blocks++
-		if at.chain != chain {
-			chain, last, head = at.chain, 0, genesis(at.chain)
-			p.Chains++
-		}
-		if at.n != last+1 {
-			p.broken("chain is whole", "chain %d: block %d follows block %d", at.chain, at.n, last)
-		}
-		found := digests[at]
-		delete(digests, at)
-		switch {
-		case len(found) != entries:
-			p.broken("block is whole", "chain %d block %d has %d entries, %d were sealed", at.chain, at.n, len(found), entries)
-		case !bytes.Equal(blockDigest(head, at.chain, at.n, found), digest):
-			p.broken("block is as it was sealed", "chain %d block %d: its entries, or a block before it, were changed or reordered", at.chain, at.n)
-		}
-		last, head = at.n, digest
+		a.broken("block is whole", "chain %d block %d has 0 entries, %d were sealed", chain, n, entries)
 		return nil
-	}, sqlAuditBlocks)
-	for at, found := range digests {
-		p.broken("entry is sealed", "%d entries claim chain %d block %d, which is not there", len(found), at.chain, at.n)
-	}
-	return err
+	}, sqlEmptyBlocks, db.Array(chains), db.Array(numbers), blockSpan)
 }
 
 const sqlAuditOrphans = `
@@ -143,14 +258,14 @@ order by 2, 1`
 
 // orphans finds rows beside the entries that belong to none: a Ref without its
 // entry would be taken for posted, a reversal without one for done.
-func (p *Proof) orphans(ctx context.Context, s *db.Snapshot) error {
-	return s.Each(ctx, func(scan func(...any) error) error {
+func (a *audit) orphans(ctx context.Context) error {
+	return a.s.Each(ctx, func(scan func(...any) error) error {
 		var what string
 		var entry int64
 		if err := scan(&what, &entry); err != nil {
 			return err
 		}
-		p.broken("everything belongs to an entry", "%s: there is no entry %d", what, entry)
+		a.broken("everything belongs to an entry", "%s: there is no entry %d", what, entry)
 		return nil
 	}, sqlAuditOrphans)
 }
@@ -168,31 +283,33 @@ from account a full join moved m on m.account = a.id
 where a.id is null or a.balance <> coalesce(m.balance, 0)
 order by 1`
 
-func (p *Proof) balances(ctx context.Context, s *db.Snapshot) error {
-	return s.Each(ctx, func(scan func(...any) error) error {
-		var id, balance, moved int64
-		var missing bool
-		if err := scan(&id, &missing, &balance, &moved); err != nil {
-			return err
-		}
-		if missing {
-			p.broken("posting has its accounts", "account %d is in postings but not in the book", id)
-		} else {
-			p.broken("balance equals postings", "account %d has %d, its postings say %d", id, balance, moved)
-		}
-		return nil
-	}, sqlAuditBalances)
+func (a *audit) balances(ctx context.Context) error {
+	return a.s.Each(ctx, a.unequal, sqlAuditBalances)
+}
+
+func (a *audit) unequal(scan func(...any) error) error {
+	var id, balance, moved int64
+	var missing bool
+	if err := scan(&id, &missing, &balance, &moved); err != nil {
+		return err
+	}
+	if missing {
+		a.broken("posting has its accounts", "account %d is in postings but not in the book", id)
+	} else {
+		a.broken("balance equals postings", "account %d has %d, its postings say %d", id, balance, moved)
+	}
+	return nil
 }
 
 const sqlAuditBounds = `select id, balance, floor from account where balance < floor order by id`
 
-func (p *Proof) bounds(ctx context.Context, s *db.Snapshot) error {
-	return s.Each(ctx, func(scan func(...any) error) error {
+func (a *audit) bounds(ctx context.Context) error {
+	return a.s.Each(ctx, func(scan func(...any) error) error {
 		var id, balance, floor int64
 		if err := scan(&id, &balance, &floor); err != nil {
 			return err
 		}
-		p.broken("account is not under its floor", "account %d has %d, its floor is %d", id, balance, floor)
+		a.broken("account is not under its floor", "account %d has %d, its floor is %d", id, balance, floor)
 		return nil
 	}, sqlAuditBounds)
 }
@@ -203,20 +320,20 @@ select currency, count(*), sum(balance)::bigint,
        coalesce(sum(balance) filter (where kind <> 'trust'), 0)::bigint
 from account group by currency order by currency`
 
-func (p *Proof) sums(ctx context.Context, s *db.Snapshot) error {
-	return s.Each(ctx, func(scan func(...any) error) error {
+func (a *audit) sums(ctx context.Context) error {
+	return a.s.Each(ctx, func(scan func(...any) error) error {
 		var currency string
 		var n, sum, trust, circulation int64
 		if err := scan(&currency, &n, &sum, &trust, &circulation); err != nil {
 			return err
 		}
-		p.Accounts += n
-		p.Trust[currency], p.EMoney[currency] = money.Amount(trust), money.Amount(circulation)
+		a.Accounts += n
+		a.Trust[currency], a.EMoney[currency] = money.Amount(trust), money.Amount(circulation)
 		if sum != 0 {
-			p.broken("all accounts sum to zero", "%s: the sum is %d", currency, sum)
+			a.broken("all accounts sum to zero", "%s: the sum is %d", currency, sum)
 		}
 		if trust != circulation {
-			p.broken("e-money equals trust", "%s: e-money is %d, trust is %d", currency, circulation, trust)
+			a.broken("e-money equals trust", "%s: e-money is %d, trust is %d", currency, circulation, trust)
 		}
 		return nil
 	}, sqlAuditSums)

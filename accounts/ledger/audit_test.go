@@ -74,7 +74,7 @@ func TestAuditNamesWhatWasChanged(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			p, err := Audit(t.Context(), b.pool)
+			p, err := Audit(t.Context(), b.pool, AuditOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tuma/internal/db"
@@ -133,10 +134,11 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, caref
 	if len(j.accepted) == 0 {
 		return j.answers, seal{}, nil
 	}
-	if err := move(ctx, tx, j.accepted, accounts, b.Day(tx.Now)); err != nil {
+	numbers, err := move(ctx, tx, j.accepted, accounts, b.Day(tx.Now))
+	if err != nil {
 		return nil, seal{}, err
 	}
-	if err := p.write(ctx, tx, &j, &s); err != nil {
+	if err := p.write(ctx, tx, &j, &s, numbers); err != nil {
 		return nil, seal{}, err
 	}
 	for _, hook := range b.hooks {
@@ -255,8 +257,10 @@ func (n *net) add(by money.Amount, why Why) {
 }
 
 // sqlMove moves all balances of a batch, where every rule still holds. A row
-// that it leaves out makes the batch be decided again.
+// that it leaves out makes the batch be decided again. After them, and so with
+// all rows locked, it draws the numbers of the entries: "of account 0".
 const sqlMove = `
+with moved as (
 update account a
 set balance   = a.balance + u.delta,
     day       = case when u.spent > 0 then greatest(a.day, $1) else a.day end,
@@ -267,12 +271,15 @@ where a.id = u.id
   and a.balance + u.low >= coalesce(a.floor, -1000000000000000000)
   and a.balance + u.high <= coalesce(a.ceiling, 1000000000000000000)
   and (u.spent = 0 or a.day_limit is null or case when a.day < $1 then 0 else a.day_spent end + u.spent <= a.day_limit)
-returning a.id, a.balance`
+returning a.id, a.balance)
+select id, balance from moved
+union all
+select 0, nextval('entry_number') from generate_series(1, $8)`
 
 // move applies the accepted entries to the accounts in the database, and sets
-// right the balances after them: another poster may have
-// moved an account since it was read.
-func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[AccountID]*Account, today time.Time) error {
+// right the balances after them: another poster may have moved an account since
+// it was read. It gives a number for each entry, in ascending order.
+func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[AccountID]*Account, today time.Time) ([]int64, error) {
 	nets := map[AccountID]*net{}
 	of := func(id AccountID) *net {
 		n := nets[id]
@@ -296,15 +303,20 @@ func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[Acco
 		ID      AccountID    `db:"id"`
 		Balance money.Amount `db:"balance"`
 	}
-	err := tx.Select(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited))
+	err := tx.Select(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited), len(accepted))
 	if err != nil {
-		return fmt.Errorf("ledger: moving balances: %w", err)
+		return nil, fmt.Errorf("ledger: moving balances: %w", err)
 	}
-	if len(moved) != len(nets) {
-		return errRaced
+	if len(moved) != len(nets)+len(accepted) {
+		return nil, errRaced
 	}
-	shift := make(map[AccountID]money.Amount, len(moved))
+	shift := make(map[AccountID]money.Amount, len(nets))
+	numbers := make([]int64, 0, len(accepted))
 	for _, m := range moved {
+		if m.ID == 0 {
+			numbers = append(numbers, int64(m.Balance))
+			continue
+		}
 		if by := m.Balance - accounts[m.ID].Balance; by != 0 {
 			shift[m.ID] = by
 		}
@@ -314,5 +326,6 @@ func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[Acco
 			a.Receipt.Afters[i].Balance += shift[a.Receipt.Afters[i].Account]
 		}
 	}
-	return nil
+	slices.Sort(numbers)
+	return numbers, nil
 }

@@ -68,14 +68,12 @@ func genesis(chain int64) []byte {
 	return h[:]
 }
 
-// blockDigest seals one commit's entries to all before them in the chain.
-func blockDigest(before []byte, chain, n int64, digests [][]byte) []byte {
+// blockDigest seals one commit's entries to all before them in the chain;
+// entries is the SHA-256 of their digests in the order of their ids.
+func blockDigest(before []byte, chain, n, count int64, entries []byte) []byte {
 	b := append([]byte(nil), before...)
-	b = number(b, chain, n, int64(len(digests)))
-	for _, d := range digests {
-		b = append(b, d...)
-	}
-	h := sha256.Sum256(b)
+	b = number(b, chain, n, count)
+	h := sha256.Sum256(append(b, entries...))
 	return h[:]
 }
 

@@ -69,7 +69,7 @@ func transfer(ref string, from, to AccountID, a money.Amount) Entry {
 
 func clean(t testing.TB, b *Book) Proof {
 	t.Helper()
-	p, err := Audit(t.Context(), b.pool)
+	p, err := Audit(t.Context(), b.pool, AuditOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,6 @@ type Book struct {
 	hooks  []Hook
 	after  func()
 	houses houses
-	ids    ids
 	pace   pace
 
 	queue  chan *request
@@ -250,39 +249,4 @@ func (p *pace) served(n int, took time.Duration) {
 		return
 	}
 	p.perSecond.Store(old + (now-old)/8)
-}
-
-// ids hands out entry numbers from blocks of the sequence. A number taken by a
-// commit that fails is lost: the numbers have gaps, and promise none.
-type ids struct {
-	mu        sync.Mutex
-	at, until int64
-}
-
-const idBlock = 64 // entry_number's increment
-
-const sqlNextNumbers = `select nextval('entry_number') from generate_series(1, $1)`
-
-// take gives n ids of a month, in ascending order.
-func (s *ids) take(ctx context.Context, tx *db.Tx, month int64, n int) ([]EntryID, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := make([]EntryID, 0, n)
-	use := func() {
-		for ; s.at < s.until && len(taken) < n; s.at++ {
-			taken = append(taken, EntryID(month<<monthBits|s.at))
-		}
-	}
-	use()
-	if missing := n - len(taken); missing > 0 {
-		var blocks []int64
-		if err := tx.Select(ctx, &blocks, sqlNextNumbers, (missing+idBlock-1)/idBlock); err != nil {
-			return nil, fmt.Errorf("ledger: entry numbers: %w", err)
-		}
-		for _, first := range blocks {
-			s.at, s.until = first, first+idBlock
-			use()
-		}
-	}
-	return taken, nil
 }

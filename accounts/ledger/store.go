@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -121,24 +122,24 @@ with refs as (
 ), statements as (
     insert into statement (account, entry, after) select * from unnest($15::bigint[], $16::bigint[], $17::bigint[])
 )
-insert into block (chain, n, entries, digest) values ($2, $3, $18, decode($19, 'hex'))`
+insert into block (chain, n, first, entries, digest) values ($2, $3, $20, $18, decode($19, 'hex'))`
 
 // write numbers the accepted entries, stores them and seals them as the next
 // block of the poster's chain; then their receipts are what the callers get.
-func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal) error {
-	ids, err := p.book.ids.take(ctx, tx, monthOf(tx.Now, p.book.zone), len(j.accepted))
-	if err != nil {
-		return err
-	}
-	e := newEntryColumns(len(ids))
-	digests := make([][]byte, len(ids))
+func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal, numbers []int64) error {
+	month := monthOf(tx.Now, p.book.zone)
+	e := newEntryColumns(len(numbers))
+	sealed := sha256.New()
 	for i := range j.accepted {
 		a := &j.accepted[i]
 		r := &a.Receipt
-		r.ID, r.Code = ids[i], p.book.codes.code(ids[i], tx.Now)
+		r.ID = EntryID(month<<monthBits | numbers[i])
+		r.Code = p.book.codes.code(r.ID, tx.Now)
 		memo := memoText(a.Entry.Memo)
-		digests[i], p.scratch = entryDigest(p.scratch, r.ID, r.At, r.Kind, a.Entry.Ref, a.Entry.Reverses, memo, r.Postings, r.Afters)
-		e.add(a, memo, digests[i])
+		var digest []byte
+		digest, p.scratch = entryDigest(p.scratch, r.ID, r.At, r.Kind, a.Entry.Ref, a.Entry.Reverses, memo, r.Postings, r.Afters)
+		sealed.Write(digest)
+		e.add(a, memo, digest)
 		for k := range r.Postings {
 			q := &r.Postings[k]
 			q.Debit, q.Credit = whole(q.Debit), whole(q.Credit)
@@ -150,12 +151,12 @@ func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal) error
 	if s.n == 1 {
 		head = genesis(s.chain)
 	}
-	s.digest = blockDigest(head, s.chain, s.n, digests)
-	_, err = tx.Exec(ctx, sqlWrite, tx.Now, s.chain, s.n,
+	s.digest = blockDigest(head, s.chain, s.n, int64(len(numbers)), sealed.Sum(nil))
+	_, err := tx.Exec(ctx, sqlWrite, tx.Now, s.chain, s.n,
 		db.Array(e.ids), db.Array(e.refs), db.Array(e.reverses), db.Array(e.reversing), db.Array(e.kinds), db.Array(e.memos),
 		db.Array(e.whys), db.Array(e.debits), db.Array(e.credits), db.Array(e.amounts), db.Array(e.digests),
 		db.Array(e.accounts), db.Array(e.touching), db.Array(e.afters),
-		len(ids), hex.EncodeToString(s.digest))
+		len(numbers), hex.EncodeToString(s.digest), e.ids[0])
 	if err != nil {
 		return fmt.Errorf("ledger: writing: %w", err)
 	}

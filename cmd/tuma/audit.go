@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
+	"time"
 
 	"tuma/accounts"
 	"tuma/accounts/ledger"
@@ -14,13 +16,21 @@ import (
 
 type auditCommand struct {
 	database
-	JSON bool `help:"Print one JSON object."`
+	JSON  bool   `help:"Print one JSON object."`
+	Seal  string `placeholder:"FILE" help:"When the book is right, write the heads of its chains here: keep the file away from the database."`
+	Since string `placeholder:"FILE" type:"existingfile" help:"Read only what has come since this file was sealed, and prove that what it sealed still stands."`
 }
 
-// proof runs every room's audit.
+// proof runs every room's audit over all there is.
 func proof(ctx context.Context, pool *db.Pool) (ledger.Proof, error) {
-	p, err := ledger.Audit(ctx, pool)
-	if err != nil {
+	return prove(ctx, pool, ledger.AuditOptions{})
+}
+
+// prove leaves out the rooms' own audits, which read everything, when only what
+// has come since a seal is asked for.
+func prove(ctx context.Context, pool *db.Pool, o ledger.AuditOptions) (ledger.Proof, error) {
+	p, err := ledger.Audit(ctx, pool, o)
+	if err != nil || o.Since != nil {
 		return p, err
 	}
 	for _, audit := range []func(context.Context, *db.Pool) ([]ledger.Break, error){accounts.Audit, agents.Audit} {
@@ -43,7 +53,18 @@ func (c *auditCommand) Run(ctx context.Context) error {
 	if err := pool.CheckSchema(ctx); err != nil {
 		return err
 	}
-	p, err := proof(ctx, pool)
+	o := ledger.AuditOptions{Progress: func(done, total int64) { fmt.Fprintf(os.Stderr, "\r%d of %d entries", done, total) }}
+	if c.Since != "" {
+		if o.Since, err = readHeads(c.Since); err != nil {
+			return err
+		}
+	}
+	// The heads are read first: what is sealed is then certainly under audit.
+	heads, err := ledger.Seal(ctx, pool)
+	if err != nil {
+		return err
+	}
+	p, err := prove(ctx, pool, o)
 	if err != nil {
 		return err
 	}
@@ -57,7 +78,34 @@ func (c *auditCommand) Run(ctx context.Context) error {
 	if n := len(p.Breaks); n > 0 {
 		return fmt.Errorf("the book is broken in %d places", n)
 	}
+	if c.Seal != "" {
+		return writeHeads(c.Seal, heads)
+	}
 	return nil
+}
+
+func readHeads(path string) (*ledger.Heads, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var h ledger.Heads
+	if err := json.Unmarshal(b, &h); err != nil || h.At.IsZero() {
+		return nil, fmt.Errorf("%s is not a seal: %w", path, err)
+	}
+	return &h, nil
+}
+
+func writeHeads(path string, h ledger.Heads) error {
+	b, err := json.MarshalIndent(h, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "sealed at %s in %s\n", h.At.Format(time.RFC3339), filepath.Base(path))
+	return os.Rename(path+".new", path)
 }
 
 func printProof(p ledger.Proof) {

@@ -139,7 +139,7 @@ func (f postFigures) print() {
 // from the trust account without a bank, so only the book itself and its
 // notices are proven.
 func (c *benchPost) check(ctx context.Context, pool *db.Pool) error {
-	p, err := ledger.Audit(ctx, pool)
+	p, err := ledger.Audit(ctx, pool, ledger.AuditOptions{})
 	if err != nil {
 		return err
 	}

@@ -37,16 +37,22 @@ func TestKill(t *testing.T) {
 	dice := rand.New(rand.NewPCG(number, 0))
 
 	dir := dataDir(t)
-	c := &city{t: t, h: &history{}, p: startDev(t, dir)}
+	c := &city{t: t, h: &history{}, p: startDev(t, dir), old: map[*attempt]bool{}}
 	c.populate(number)
-	wasUnknown := 0
-	for range kills {
-		c.drive(time.Duration(30+dice.IntN(500)) * time.Millisecond)
+	asked, stood := 0, 0
+	for i := range kills {
+		if i%4 == 0 {
+			c.drive(nil, time.Duration(30+dice.IntN(500))*time.Millisecond)
+		} else { // when many are confirming at once
+			c.drive(&gate{quorum: 7, open: make(chan struct{})}, time.Duration(2000+dice.IntN(30_000))*time.Microsecond)
+		}
 		c.p = startDev(t, dir)
-		wasUnknown += c.h.count()[unknown]
+		a, s := c.ambiguous(dir)
+		asked, stood = asked+a, stood+s
 		c.resolve()
 	}
-	t.Logf("payments confirmed %d, refused %d, unknown for a while %d, for ever %d", c.h.count()[ok], c.h.count()[refused], wasUnknown, c.h.count()[unknown])
+	t.Logf("payments confirmed %d, refused %d, never known %d; when the process was killed %d had no answer, of which %d stood in the book",
+		c.h.count()[ok], c.h.count()[refused], c.h.count()[unknown], asked, stood)
 
 	env, databaseURL := devEnvironment(t, dir)
 	pool := super(t, databaseURL)
@@ -96,6 +102,7 @@ type city struct {
 	h      *history
 	p      *process
 	people []*person
+	old    map[*attempt]bool // unknown ones that were asked for again before
 }
 
 func (c *city) ask(session, number, text string) (string, error) {
@@ -142,29 +149,102 @@ func (c *city) populate(number uint64) {
 		}
 		friends = append(friends, p.number, p.number)
 		c.people = append(c.people, p)
+		c.fund(i, p.number)
 	}
 	for i, p := range c.people {
 		p.line, p.friends, p.amounts = line(uint64(i+1)), friends, []string{"10", "20", "50", "101.50"}
 	}
 }
 
-// drive lets everybody pay until the process is killed, after so long.
-func (c *city) drive(life time.Duration) {
+// fund gives a new customer something to pay with, by a deposit at the first till.
+func (c *city) fund(i int, number string) {
+	from := demoTills[0]
+	session, text := fmt.Sprintf("fund-%d", i), "1*"+national(number)+"*500"
+	a := c.h.begin(attempt{session: session, number: from.operatorNumber, text: text + "*" + demoPIN, deal: deal{kind: "deposit", from: from.number, to: number, amount: 500_00}})
+	var seen sight
+	for _, text := range []string{text, a.text} {
+		body, err := c.ask(session, from.operatorNumber, text)
+		if err == nil {
+			seen, err = look(body)
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if seen.Screen != "deposit_done" {
+		c.t.Fatalf("not funded: %+v", seen)
+	}
+	a.outcome, a.code = ok, seen.Holes["code"]
+}
+
+// gate holds people back before they confirm until a quorum is there.
+type gate struct {
+	mu      sync.Mutex
+	waiting int
+	quorum  int
+	open    chan struct{}
+}
+
+func (g *gate) pass() {
+	g.mu.Lock()
+	if g.waiting++; g.waiting == g.quorum {
+		close(g.open)
+	}
+	g.mu.Unlock()
+	select {
+	case <-g.open:
+	case <-time.After(3 * time.Second): // not enough people have anything to confirm
+	}
+}
+
+// drive lets everybody pay until the process is killed, so long after the
+// start, or after the gate has opened.
+func (c *city) drive(g *gate, life time.Duration) {
 	var wg sync.WaitGroup
 	for _, p := range c.people {
-		wg.Go(func() { c.live(p) })
+		wg.Go(func() { c.live(p, g) })
+	}
+	if g != nil {
+		select {
+		case <-g.open:
+		case <-time.After(3 * time.Second):
+		}
 	}
 	time.AfterFunc(life, func() { c.p.cmd.Process.Kill() })
 	wg.Wait()
 	<-c.p.done
 }
 
+// ambiguous counts the payments without an answer, and those of them that were
+// made: what an exactly-once service is about.
+func (c *city) ambiguous(dir string) (asked, stood int) {
+	_, databaseURL := devEnvironment(c.t, dir)
+	pool := super(c.t, databaseURL)
+	defer pool.Close()
+	made := map[string]bool{}
+	for _, e := range journal(c.t, pool) {
+		made[e.session] = true
+	}
+	for _, a := range c.h.attempts {
+		if a.outcome == unknown && !c.old[a] {
+			asked++
+			if made[a.session] {
+				stood++
+			}
+		}
+	}
+	return asked, stood
+}
+
 // live is one person's requests, one after the other, until one has no answer.
-func (c *city) live(p *person) {
+func (c *city) live(p *person, g *gate) {
 	for {
 		r, goOn := p.next()
 		if !goOn {
 			continue
+		}
+		if p.confirms != nil && g != nil {
+			g.pass()
 		}
 		body, err := c.ask(r.session, p.number, r.text)
 		if err != nil {
@@ -185,9 +265,10 @@ func (c *city) live(p *person) {
 // something else go on, or are left, as chance will have it.
 func (c *city) resolve() {
 	for _, a := range c.h.attempts {
-		if a.outcome != unknown {
+		if a.outcome != unknown || c.old[a] {
 			continue
 		}
+		c.old[a] = true
 		for _, p := range c.people {
 			if p.number != a.number {
 				continue

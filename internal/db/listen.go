@@ -9,8 +9,8 @@ import (
 )
 
 // Listen gives a channel on which something arrives after a NOTIFY on that
-// channel, and after every reconnection, since a notification may have been
-// missed meanwhile. It is a hint to look sooner, never a promise: whoever
+// channel, and after every connection, since a notification may have been missed
+// before. It is a hint to look sooner, never a promise: whoever
 // listens also polls. The channel is closed when ctx ends.
 func (p *Pool) Listen(ctx context.Context, channel string) (<-chan struct{}, error) {
 	if channel == "" {
@@ -25,8 +25,8 @@ func (p *Pool) Listen(ctx context.Context, channel string) (<-chan struct{}, err
 		}
 	}
 	go func() {
+		defer l.Close() // may wait for a server that does not answer; nobody waits for that
 		defer close(wake)
-		defer l.Close()
 		// Listen waits for the first connection, which may come late.
 		listening := make(chan error, 1)
 		go func() { listening <- l.Listen(channel) }()
@@ -34,10 +34,8 @@ func (p *Pool) Listen(ctx context.Context, channel string) (<-chan struct{}, err
 			select {
 			case <-ctx.Done():
 				return
-			case err := <-listening:
-				if err != nil {
-					nudge()
-				}
+			case <-listening:
+				nudge()
 			case <-l.Notify:
 				nudge()
 			case <-time.After(time.Minute):

@@ -41,7 +41,7 @@ func Migrate(ctx context.Context, url string) ([]string, error) {
 	}
 	pool := sql.OpenDB(c)
 	defer pool.Close()
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // looks every second for five minutes
 	if err != nil {
 		return nil, err
 	}

@@ -11,8 +11,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +30,9 @@ const (
 	statementTimeout = 10 * time.Second
 	lockTimeout      = 5 * time.Second
 	ioTimeout        = 15 * time.Second // above statementTimeout, so that the server's own answer wins
+	longSilence      = time.Hour        // of an audit that adds up the whole book
 	connectTimeout   = 5 * time.Second
+	snapshots        = 4 // at a time
 	txTries          = 8 // of one function when the server says "serialisation failure" or "deadlock"
 )
 
@@ -46,19 +46,22 @@ type Options struct {
 	URL      string           // postgres://user:password@host/database?sslmode=...; sslmode is required
 	Now      func() time.Time // nil: the wall clock
 	MaxConns int              // for writes; as many again for reads. 0: 16
-	Batches  int              // connections for InBatch; 0: 4
+	Batches  int              // InBatch at a time; 0: 4
+	Silence  time.Duration    // how long the server may say nothing before it counts as lost; 0: 15 s
 	Role     string           // "": AppRole. Migrations run as the URL's own user
 	App      string           // application_name, "": tuma
 }
 
-// Pool holds three sets of connections: one for transactions that write, one
+// Pool holds four sets of connections: one for transactions that write, one
 // whose sessions are read-only, so that a write outside a transaction is
-// refused by the server itself, and one for batches.
+// refused by the server itself, one for batches, and one, read-only, for
+// snapshots.
 type Pool struct {
-	write, read, batch *sqlx.DB
-	statements         sync.Map // prepared on batch: query to *sqlx.Stmt
-	now                func() time.Time
-	listenDSN          string
+	write, read, batch, long *sqlx.DB
+	batches                  chan struct{} // holds one for each InBatch that runs
+	statements               sync.Map      // prepared on batch: query to *sqlx.Stmt
+	now                      func() time.Time
+	listenDSN                string
 }
 
 // Open connects and pings. It does not look at the schema; see CheckSchema.
@@ -75,11 +78,19 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if o.Role == "" {
 		o.Role = AppRole
 	}
-	p := &Pool{now: o.Now, listenDSN: o.URL}
-	var errs [3]error
+	if o.Silence == 0 {
+		o.Silence = ioTimeout
+	}
+	p := &Pool{now: o.Now, listenDSN: o.URL, batches: make(chan struct{}, o.Batches)}
+	var errs [4]error
 	p.write, errs[0] = connect(o, o.MaxConns, nil)
 	p.read, errs[1] = connect(o, o.MaxConns, map[string]string{"default_transaction_read_only": "on"})
-	p.batch, errs[2] = connect(o, o.Batches, batchPlans)
+	// Preparing a statement takes a second connection beside the transaction's.
+	p.batch, errs[2] = connect(o, 2*o.Batches, batchPlans)
+	o.Silence = longSilence
+	p.long, errs[3] = connect(o, snapshots, map[string]string{
+		"default_transaction_read_only": "on", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
+	})
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err // nothing was dialled yet
 	}
@@ -114,7 +125,7 @@ func connect(o Options, conns int, settings map[string]string) (*sqlx.DB, error)
 	if err != nil {
 		return nil, fmt.Errorf("db: %w", err)
 	}
-	c.Dialer(dialer{io: ioTimeout})
+	c.Dialer(dialer{io: o.Silence})
 	pool := sqlx.NewDb(sql.OpenDB(c), "postgres")
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
@@ -149,7 +160,7 @@ func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
 // Close ends every connection.
 func (p *Pool) Close() error {
-	return errors.Join(p.write.Close(), p.read.Close(), p.batch.Close())
+	return errors.Join(p.write.Close(), p.read.Close(), p.batch.Close(), p.long.Close())
 }
 
 // Now is the service's clock, to the microsecond that Postgres can keep.
@@ -163,49 +174,6 @@ func (p *Pool) Get(ctx context.Context, dest any, query string, args ...any) err
 // Select reads rows on a read-only connection.
 func (p *Pool) Select(ctx context.Context, dest any, query string, args ...any) error {
 	return p.read.SelectContext(ctx, dest, query, args...)
-}
-
-// Each streams the rows of a long query to fn, on a read-only connection and
-// inside one snapshot with the other queries of the same Snapshot.
-func (s *Snapshot) Each(ctx context.Context, fn func(scan func(dest ...any) error) error, query string, args ...any) error {
-	rows, err := s.tx.QueryxContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := fn(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// Snapshot is one consistent, read-only view of the database, without the
-// limit on a statement's time: for audits and reports.
-type Snapshot struct{ tx *sqlx.Tx }
-
-// Get reads one row of the snapshot.
-func (s *Snapshot) Get(ctx context.Context, dest any, query string, args ...any) error {
-	return s.tx.GetContext(ctx, dest, query, args...)
-}
-
-// Select reads rows of the snapshot.
-func (s *Snapshot) Select(ctx context.Context, dest any, query string, args ...any) error {
-	return s.tx.SelectContext(ctx, dest, query, args...)
-}
-
-// InSnapshot runs fn on one repeatable-read, read-only snapshot.
-func (p *Pool) InSnapshot(ctx context.Context, fn func(s *Snapshot) error) error {
-	tx, err := p.read.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("db: begin: %w", err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0"); err != nil {
-		return fmt.Errorf("db: snapshot: %w", err)
-	}
-	return fn(&Snapshot{tx})
 }
 
 // Tx is one explicit transaction and the one instant at which it happens.
@@ -288,6 +256,14 @@ func (p *Pool) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 // keys are locked in the order of that list. fn runs once: the caller decides
 // what to do after a deadlock. The queries are few and constant.
 func (p *Pool) InBatch(ctx context.Context, fn func(tx *Tx) error) error {
+	// Not left to the pool: batches that hold all its connections and prepare
+	// would wait for each other.
+	select {
+	case p.batches <- struct{}{}:
+		defer func() { <-p.batches }()
+	case <-ctx.Done():
+		return fmt.Errorf("db: begin: %w", ctx.Err())
+	}
 	return p.once(ctx, p.batch, fn)
 }
 
@@ -346,20 +322,23 @@ func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) err
 	}
 }
 
-// definite tells whether a failed COMMIT certainly did nothing: the server
-// answered with an error of its own that is not the end of the connection.
+// definite tells whether a failed COMMIT certainly did nothing.
 func definite(err error) bool {
 	e := pq.As(err)
 	if e == nil {
-		// database/sql rolls back by itself, and says so, when the context
-		// ended before COMMIT was sent.
-		return errors.Is(err, sql.ErrTxDone)
+		// Nothing was sent: the context had ended (the errors are these very
+		// ones then, wrapped they could be a network's), database/sql had rolled
+		// back for that, or an earlier statement had failed.
+		return err == context.Canceled || err == context.DeadlineExceeded ||
+			errors.Is(err, sql.ErrTxDone) || errors.Is(err, pq.ErrInFailedTransaction)
 	}
+	// The server answered with an error of its own. These may be the end of the
+	// connection, or of a part of a distributed server.
 	switch e.Code.Class() {
 	case "57", "08", "XX": // operator intervention, connection, internal
 		return false
 	}
-	return true
+	return e.Code != pqerror.TRStatementCompletionUnknown
 }
 
 // Violates tells whether err is a violation of the constraint of that name;
@@ -391,46 +370,3 @@ type (
 
 // Array passes a Go slice to a query, for unnest and = any.
 func Array(slice any) any { return pq.Array(slice) }
-
-// dialer gives connections whose every read and write must make progress.
-type dialer struct{ io time.Duration }
-
-func (d dialer) Dial(network, address string) (net.Conn, error) {
-	return d.DialTimeout(network, address, connectTimeout)
-}
-
-func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
-}
-
-func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &impatient{Conn: c, limit: d.io}, nil
-}
-
-// impatient sets a rolling deadline on each read and write.
-type impatient struct {
-	net.Conn
-	limit time.Duration
-}
-
-func (c *impatient) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *impatient) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
-var _ io.ReadWriter = (*impatient)(nil)

@@ -5,9 +5,13 @@
 -- +goose StatementBegin
 do $$
 begin
-    create role tuma_app nologin;
+    -- Roles belong to the cluster, not to this database: it may be there, and
+    -- then this user need not be one that may make roles.
+    if not exists (select from pg_roles where rolname = 'tuma_app') then
+        create role tuma_app nologin;
+    end if;
 exception
-    when duplicate_object or unique_violation then null; -- roles belong to the cluster, not to this database
+    when duplicate_object or unique_violation then null; -- another database's migration was faster
 end
 $$;
 -- +goose StatementEnd
@@ -48,8 +52,10 @@ create table house_account (
 );
 
 -- An entry's id is its month (since January 2006, in the country's zone) times
--- 2^36 plus a number from this sequence, so that a month is a range of ids.
-create sequence entry_number increment 64 maxvalue 34359738304 cycle; -- a process takes 64 numbers at a time
+-- 2^36 plus a number from this sequence, so that a month is a range of ids. The
+-- number is drawn while the accounts are locked: of two entries that touch one
+-- account the later has the higher id, whichever process posted them.
+create sequence entry_number maxvalue 34359738367 cycle;
 
 create table entry (
     id      bigint      not null primary key,
@@ -99,6 +105,7 @@ create sequence chain_id;
 create table block (
     chain   bigint  not null,
     n       bigint  not null,
+    first   bigint  not null,   -- the lowest id of its entries
     entries integer not null,
     digest  bytea   not null,
     primary key (chain, n)
