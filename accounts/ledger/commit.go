@@ -11,14 +11,28 @@ import (
 	"tuma/internal/money"
 )
 
-// A batch is decided in Go and written by set-based statements. What the
-// accounts hold is first read without locks, which settles what must be refused:
-// a caller is refused for the state of an instant within its call. What is
-// accepted is then added up for each account, and one conditional UPDATE moves
-// all balances at once, provided that every rule still holds; it locks in the
-// order of the ids. Only when another poster changed an account in between, or a
-// Ref stands in the book already, is the batch decided again carefully: with
-// the rows locked before they are read.
+// A batch is decided in Go and written by set-based statements: what it does is
+// added up for each account, and one conditional UPDATE moves all balances at
+// once, provided that every rule holds; it locks in the order of the ids.
+//
+// How much is known beforehand depends. While nothing has been refused lately,
+// nothing is read at all: the UPDATE itself finds out whether all goes through
+// (hopeful). Otherwise what the accounts hold is first read without locks, which
+// settles what must be refused: a caller is refused for the state of an instant
+// within its call (looking). Only when another poster changed an account in
+// between, or a Ref stands in the book already, is the batch decided with the
+// rows locked before they are read (careful).
+type mode int
+
+const (
+	hopeful mode = iota
+	looking
+	careful
+)
+
+// calmBatches is how many batches in a row must have gone without a refusal
+// before the next one is hoped to.
+const calmBatches = 4
 
 // How often a commit is tried, all tries within batchTimeout.
 const (
@@ -44,12 +58,15 @@ type seal struct {
 func (p *poster) commit(batch []*request) ([]answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
-	careful, unknown := false, false
+	how, unknown := looking, false
+	if p.calm >= calmBatches {
+		how = hopeful
+	}
 	for try := 1; ; try++ {
 		var answers []answer
 		var sealed seal
 		err := p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
-			answers, sealed, err = p.attempt(ctx, tx, batch, careful)
+			answers, sealed, err = p.attempt(ctx, tx, batch, how)
 			return err
 		})
 		if err == nil {
@@ -59,16 +76,25 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 					p.book.after()
 				}
 			}
+			p.calm++
+			for _, a := range answers {
+				if a.err != nil {
+					p.calm = 0
+				}
+			}
 			return answers, nil
 		}
+		p.calm = 0
 		again := false
 		switch {
 		case errors.Is(err, db.ErrUnknown):
 			p.chain = 0 // the block may stand or not: never build on it
-			careful, unknown, again = true, true, true
+			how, unknown, again = careful, true, true
 			time.Sleep(unknownPause)
+		case errors.Is(err, errRaced) && how == hopeful:
+			how, again = looking, true
 		case errors.Is(err, errRaced), db.Retryable(err), db.Violates(err, "ref_is_posted_once"), db.Violates(err, "entry_is_reversed_once"):
-			careful, again = true, true
+			how, again = careful, true
 		case db.NoPartition(err):
 			again = p.book.openMonths(ctx, p.book.pool.Now()) == nil
 		}
@@ -98,7 +124,7 @@ type judged struct {
 }
 
 // attempt is one transaction's worth of posting.
-func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, careful bool) ([]answer, seal, error) {
+func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how mode) ([]answer, seal, error) {
 	b := p.book
 	s, err := p.nextSeal(ctx, tx)
 	if err != nil {
@@ -110,17 +136,17 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, caref
 		return nil, seal{}, err
 	}
 	known := map[string]stored{}
-	if careful {
+	if how == careful {
 		if known, err = b.known(ctx, tx, batch, nil); err != nil {
 			return nil, seal{}, err
 		}
 	}
-	accounts, err := b.accounts(ctx, tx, batch, originals, lane, careful)
+	accounts, err := b.accounts(ctx, tx, batch, originals, lane, how)
 	if err != nil {
 		return nil, seal{}, err
 	}
 	j := b.judge(batch, known, originals, accounts, lane, tx.Now)
-	if !careful && len(j.refused) > 0 {
+	if how != careful && len(j.refused) > 0 {
 		// Before an entry is refused: perhaps it stands in the book.
 		if known, err = b.known(ctx, tx, batch, j.refused); err != nil {
 			return nil, seal{}, err
@@ -271,10 +297,10 @@ where a.id = u.id
   and a.balance + u.low >= coalesce(a.floor, -1000000000000000000)
   and a.balance + u.high <= coalesce(a.ceiling, 1000000000000000000)
   and (u.spent = 0 or a.day_limit is null or case when a.day < $1 then 0 else a.day_spent end + u.spent <= a.day_limit)
-returning a.id, a.balance)
-select id, balance from moved
+returning a.id, a.balance, a.currency)
+select id, balance, currency from moved
 union all
-select 0, nextval('entry_number') from generate_series(1, $8)`
+select 0, nextval('entry_number'), '' from generate_series(1, $8)`
 
 // move applies the accepted entries to the accounts in the database, and sets
 // right the balances after them: another poster may have moved an account since
@@ -302,6 +328,8 @@ func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[Acco
 	var moved []struct {
 		ID      AccountID    `db:"id"`
 		Balance money.Amount `db:"balance"`
+		// of a hopeful batch it is seen here for the first time
+		Currency string `db:"currency"`
 	}
 	err := tx.Select(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited), len(accepted))
 	if err != nil {
@@ -317,11 +345,18 @@ func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[Acco
 			numbers = append(numbers, int64(m.Balance))
 			continue
 		}
-		if by := m.Balance - accounts[m.ID].Balance; by != 0 {
+		a := accounts[m.ID]
+		a.Currency = m.Currency
+		if by := m.Balance - a.Balance; by != 0 {
 			shift[m.ID] = by
 		}
 	}
 	for _, a := range accepted {
+		for _, p := range a.Receipt.Postings {
+			if accounts[p.Debit].Currency != accounts[p.Credit].Currency {
+				return nil, errRaced
+			}
+		}
 		for i := range a.Receipt.Afters {
 			a.Receipt.Afters[i].Balance += shift[a.Receipt.Afters[i].Account]
 		}

@@ -166,6 +166,7 @@ type poster struct {
 	chain   int64 // 0: a new one is opened with the next batch
 	n       int64
 	head    []byte
+	calm    int // batches in a row without a refusal
 	batch   []*request
 	scratch []byte
 }

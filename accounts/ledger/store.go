@@ -51,9 +51,10 @@ select id, kind, currency, balance, floor, ceiling, status, day_limit, day, day_
 )
 
 // accounts gives every account that a batch touches, the house's on the poster's
-// stripes. With locked their rows are held, in the order of the ids, so that two
+// stripes. A hopeful batch gets them blank: without rules and in no currency.
+// For a careful one their rows are held, in the order of the ids, so that two
 // batches never wait for each other in a circle.
-func (b *Book) accounts(ctx context.Context, tx *db.Tx, batch []*request, originals map[EntryID]original, lane int, locked bool) (map[AccountID]*Account, error) {
+func (b *Book) accounts(ctx context.Context, tx *db.Tx, batch []*request, originals map[EntryID]original, lane int, how mode) (map[AccountID]*Account, error) {
 	touched := make(map[AccountID]bool, 2*len(batch))
 	for _, r := range batch {
 		for _, p := range r.entry.Postings {
@@ -78,8 +79,17 @@ func (b *Book) accounts(ctx context.Context, tx *db.Tx, batch []*request, origin
 			accounts[s] = &Account{ID: s, Currency: currency}
 		}
 	}
+	if how == hopeful {
+		for id, a := range accounts { // the house's are as blank as the others
+			accounts[id] = &Account{ID: a.ID}
+		}
+		for id := range touched {
+			accounts[id] = &Account{ID: id}
+		}
+		return accounts, nil
+	}
 	query := sqlRead
-	if locked {
+	if how == careful {
 		query = sqlLock
 	}
 	var rows []accountRow

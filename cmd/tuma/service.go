@@ -91,11 +91,19 @@ func (c config) compose(ctx context.Context, s *service) error {
 	if err != nil {
 		return err
 	}
+	redis.SetLogger(redisLog{c.log}) // it would write to stderr otherwise
 	s.redis = redis.NewClient(options)
 	if err := s.redis.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis: %w", err)
 	}
 	return c.ways(s)
+}
+
+// redisLog takes what the Redis client says of lost connections.
+type redisLog struct{ log *slog.Logger }
+
+func (r redisLog) Printf(ctx context.Context, format string, v ...any) {
+	r.log.DebugContext(ctx, "redis client", "says", fmt.Sprintf(format, v...))
 }
 
 // ways wires what leads in and out.
