@@ -35,6 +35,8 @@ type benchPost struct {
 	Processes int           `default:"1" help:"Books on the one database, each with its own posters."`
 	VsPgbench bool          `name:"vs-pgbench" help:"Run pgbench's TPC-B-like script on the same server in turn."`
 	Plot      string        `placeholder:"FILE" help:"Draw throughput and latency over time as an SVG."`
+	History   int           `default:"0" help:"Postings that stand in the book before the first round, at least one a wallet."`
+	Plans     bool          `help:"Show how statements and receipts are looked up at that size."`
 	Profile   string        `placeholder:"FILE" help:"Write a CPU profile of the rounds."`
 	JSON      bool          `help:"End with one JSON object."`
 }
@@ -54,6 +56,7 @@ type postFigures struct {
 	Busy         int64   `json:"busy"`
 	Callers      int     `json:"callers"`
 	Accounts     int     `json:"accounts"`
+	History      int64   `json:"postings_before"`
 	Hot          int     `json:"hot_percent"`
 	Legs         int     `json:"legs"`
 	Posters      int     `json:"posters"`
@@ -98,13 +101,20 @@ func (c *benchPost) Run(ctx context.Context) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	if c.Plans {
+		text, err := ledger.Plans(ctx, services[0].pool, load.wallets[len(load.wallets)/2])
+		if err != nil {
+			return err
+		}
+		fmt.Print(text)
+	}
 	var rounds []postFigures
 	for n := range c.Rounds {
 		f, err := load.round(ctx, n)
 		if err != nil {
 			return err
 		}
-		if err := c.check(ctx, services[0].pool); err != nil {
+		if err := load.check(ctx); err != nil {
 			return err
 		}
 		if c.VsPgbench {
@@ -137,9 +147,14 @@ func (f postFigures) print() {
 
 // check refuses figures of a book that is not right. The wallets were filled
 // from the trust account without a bank, so only the book itself and its
-// notices are proven.
-func (c *benchPost) check(ctx context.Context, pool *db.Pool) error {
-	p, err := ledger.Audit(ctx, pool, ledger.AuditOptions{})
+// notices are proven; of a large book, what the rounds have added.
+func (l *postLoad) check(ctx context.Context) error {
+	pool := l.services[0].pool
+	o := ledger.AuditOptions{}
+	if l.history > benchFullAudit {
+		o.Since = &l.filled
+	}
+	p, err := ledger.Audit(ctx, pool, o)
 	if err != nil {
 		return err
 	}
@@ -161,6 +176,8 @@ type postLoad struct {
 	wallets  []ledger.AccountID
 	earned   []ledger.AccountID // tills' commission
 	seconds  []second
+	history  int64        // postings before the first round
+	filled   ledger.Heads // and where the chains stood
 }
 
 const (
@@ -170,6 +187,7 @@ select nextval('account_id'), 'wallet', $1, 0, 100000000000, 100000000000 from g
 	benchSlice = 10_000
 
 	benchWalletsPerTill = 100
+	benchFullAudit      = 5_000_000 // postings
 )
 
 func (c *benchPost) prepare(ctx context.Context, services []*service) (*postLoad, error) {
@@ -202,30 +220,40 @@ func (c *benchPost) prepare(ctx context.Context, services []*service) (*postLoad
 	return l, l.fill(ctx)
 }
 
-// fill puts money into every wallet, as many as an entry can hold at a time.
-func (l *postLoad) fill(ctx context.Context) error {
-	var wg sync.WaitGroup
+// fill puts money into every wallet, as many as an entry can hold at a time, and
+// goes round until the history is long enough.
+func (l *postLoad) fill(ctx context.Context) (err error) {
 	slots := make(chan struct{}, 64)
-	var failed atomic.Pointer[error]
-	for first := 0; first < len(l.wallets); first += ledger.MaxPostings {
-		some := l.wallets[first:min(first+ledger.MaxPostings, len(l.wallets))]
-		e := ledger.Entry{Ref: fmt.Sprint("fill:", first), Kind: "fill"}
-		for _, w := range some {
-			e.Postings = append(e.Postings, ledger.Posting{Why: ledger.Principal, Debit: l.house.Trust, Credit: w, Amount: 1_000_000_00})
+	for round := 0; round == 0 || l.history < int64(l.History); round++ {
+		fmt.Fprintf(os.Stderr, "\r%d postings of history   ", l.history)
+		amount := money.Amount(1_00)
+		if round == 0 {
+			amount = 1_000_000_00
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if _, err := l.services[0].accounts.Book().Post(ctx, e); err != nil {
-				failed.Store(&err)
+		var wg sync.WaitGroup
+		var failed atomic.Pointer[error]
+		for first := 0; first < len(l.wallets); first += ledger.MaxPostings {
+			e := ledger.Entry{Ref: fmt.Sprintf("fill:%04d:%08d", round, first), Kind: "fill"}
+			for _, w := range l.wallets[first:min(first+ledger.MaxPostings, len(l.wallets))] {
+				e.Postings = append(e.Postings, ledger.Posting{Why: ledger.Principal, Debit: l.house.Trust, Credit: w, Amount: amount})
 			}
-		})
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				if _, err := l.services[0].accounts.Book().Post(ctx, e); err != nil {
+					failed.Store(&err)
+				}
+			})
+		}
+		wg.Wait()
+		if err := failed.Load(); err != nil {
+			return *err
+		}
+		l.history += int64(len(l.wallets))
 	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
+	fmt.Fprintln(os.Stderr)
+	l.filled, err = ledger.Seal(ctx, l.services[0].pool)
+	return err
 }
 
 // payment is what a send is: an amount, its fee, the tax in it, a commission,
@@ -333,7 +361,7 @@ func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
 	return postFigures{
 		PaymentsPerS: float64(done.Load()) / took.Seconds(), P50: float64(all.ValueAtQuantile(50)) / 1000, P99: float64(all.ValueAtQuantile(99)) / 1000, Max: float64(all.Max()) / 1000,
 		WAL: (after - before) / float64(done.Load()), Payments: done.Load(), Refused: refused.Load(), Busy: busy.Load(),
-		Callers: l.Callers, Accounts: l.Accounts, Hot: l.Hot, Legs: l.Legs, Posters: l.Posters, Processes: l.Processes, Cores: runtime.NumCPU(), PeakMB: float64(m.Sys) / (1 << 20),
+		Callers: l.Callers, Accounts: l.Accounts, History: l.history, Hot: l.Hot, Legs: l.Legs, Posters: l.Posters, Processes: l.Processes, Cores: runtime.NumCPU(), PeakMB: float64(m.Sys) / (1 << 20),
 	}, nil
 }
 
