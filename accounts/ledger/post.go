@@ -41,6 +41,7 @@ type Book struct {
 	after  func()
 	houses houses
 	pace   pace
+	plan   schedule
 
 	queue  chan *request
 	closed chan struct{}
@@ -54,6 +55,8 @@ type request struct {
 	entry  Entry
 	state  atomic.Int32
 	answer chan answer // room for one: the poster never waits
+
+	handedOn bool // from one poster to another; schedule.mu guards it
 }
 
 // The states of a request. Whoever moves it out of waiting decides: a poster
@@ -83,7 +86,7 @@ func New(pool *db.Pool, c Config) (*Book, error) {
 	}
 	b := &Book{
 		pool: pool, zone: c.Zone, codes: codes, hooks: c.Hooks, after: c.After,
-		queue: make(chan *request, queueLength), closed: make(chan struct{}), ended: make(chan struct{}),
+		plan: schedule{busy: map[AccountID]*poster{}}, queue: make(chan *request, queueLength), closed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := b.openMonths(context.Background(), pool.Now()); err != nil {
 		return nil, err
@@ -169,6 +172,9 @@ type poster struct {
 	calm    int // batches in a row without a refusal
 	batch   []*request
 	scratch []byte
+
+	claimed []AccountID // of the batch under way; schedule.mu guards both
+	backlog []*request  // handed to this poster for its next batch
 }
 
 func (p *poster) run() {
@@ -184,6 +190,9 @@ func (p *poster) run() {
 // closed and the queue empty.
 func (p *poster) next() bool {
 	p.batch = p.batch[:0]
+	for _, r := range p.book.plan.release(p, batchSize) {
+		p.take(r)
+	}
 	for len(p.batch) == 0 {
 		select {
 		case r := <-p.book.queue:
@@ -209,7 +218,7 @@ func (p *poster) next() bool {
 }
 
 func (p *poster) take(r *request) {
-	if r.state.CompareAndSwap(waiting, taken) {
+	if p.book.plan.claim(p, r) && r.state.CompareAndSwap(waiting, taken) {
 		p.batch = append(p.batch, r)
 	}
 }

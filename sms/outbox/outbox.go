@@ -87,9 +87,10 @@ on conflict (key) where once do nothing`
 
 // Wake tells the relays that there is something to send; without it they look
 // once a second. It is no part of the transaction that owes the notices: there
-// it would make all commits wait for each other.
+// it would make all commits wait for each other. A wake-up that a crash loses is
+// made up for by the relay's own looking, so it does not wait for the disk.
 func Wake(ctx context.Context, pool *db.Pool) error {
-	err := pool.InTx(ctx, func(tx *db.Tx) error {
+	err := pool.InTxLazily(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, sqlWake, Channel)
 		return err
 	})
