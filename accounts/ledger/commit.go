@@ -19,9 +19,10 @@ import (
 // nothing is read at all: the UPDATE itself finds out whether all goes through
 // (hopeful). Otherwise what the accounts hold is first read without locks, which
 // settles what must be refused: a caller is refused for the state of an instant
-// within its call (looking). Only when another poster changed an account in
-// between, or a Ref stands in the book already, is the batch decided with the
-// rows locked before they are read (careful).
+// within its call (looking); confirm then makes sure that the entry does not
+// stand in the book, or come to stand there by an earlier try. Only when another
+// poster changed an account in between, or a Ref stands in the book already, is
+// the batch decided with the rows locked before they are read (careful).
 type mode int
 
 const (
@@ -82,6 +83,9 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 					p.calm = 0
 				}
 			}
+			if how == looking && p.calm == 0 {
+				p.confirm(ctx, batch, answers)
+			}
 			return answers, nil
 		}
 		p.calm = 0
@@ -114,13 +118,51 @@ func ofOneEntry(err error) bool {
 	return errors.Is(err, errHook) || db.OfData(err)
 }
 
+// confirm makes the refusals of a batch definite that was decided by looking. It
+// holds the rows of what was refused, and so has waited for every commit under
+// way that touches them, the entry's own earlier try among these: if that stands,
+// the caller hears of it instead. The verdicts are not taken again, since the
+// batch was decided in the order of its arrival. What cannot be confirmed is
+// answered with the fault.
+func (p *poster) confirm(ctx context.Context, batch []*request, answers []answer) {
+	accepted := map[string]bool{} // a later twin in the same batch is no earlier try
+	for i, a := range answers {
+		if a.err == nil {
+			accepted[batch[i].entry.Ref] = true
+		}
+	}
+	var refused []*request
+	var places []int
+	for i, a := range answers {
+		if a.err != nil && !accepted[batch[i].entry.Ref] {
+			refused, places = append(refused, batch[i]), append(places, i)
+		}
+	}
+	var known map[string]stored
+	err := p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
+		if _, err = p.book.accounts(ctx, tx, refused, nil, 0, careful); err != nil {
+			return err
+		}
+		known, err = p.book.known(ctx, tx, refused)
+		return err
+	})
+	for k, i := range places {
+		first, stands := known[refused[k].entry.Ref]
+		switch {
+		case err != nil:
+			answers[i] = answer{err: fmt.Errorf("ledger: confirming a refusal: %w", err)}
+		case stands:
+			answers[i] = again(first, refused[k].entry)
+		}
+	}
+}
+
 // judged is a batch with its answers so far.
 type judged struct {
 	batch    []*request
 	answers  []answer
 	accepted []Accepted // Receipt.Postings on the house's stripes until finish
 	places   []int      // of the accepted in the batch
-	refused  []int      // places of the refused
 }
 
 // attempt is one transaction's worth of posting.
@@ -135,28 +177,18 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how m
 	if err != nil {
 		return nil, seal{}, err
 	}
-	known := map[string]stored{}
-	if how == careful {
-		if known, err = b.known(ctx, tx, batch, nil); err != nil {
-			return nil, seal{}, err
-		}
-	}
 	accounts, err := b.accounts(ctx, tx, batch, originals, lane, how)
 	if err != nil {
 		return nil, seal{}, err
 	}
-	j := b.judge(batch, known, originals, accounts, lane, tx.Now)
-	if how != careful && len(j.refused) > 0 {
-		// Before an entry is refused: perhaps it stands in the book.
-		if known, err = b.known(ctx, tx, batch, j.refused); err != nil {
+	var known map[string]stored
+	if how == careful {
+		// With the rows held: an earlier try of the same Ref has landed or never will.
+		if known, err = b.known(ctx, tx, batch); err != nil {
 			return nil, seal{}, err
 		}
-		for _, i := range j.refused {
-			if first, ok := known[batch[i].entry.Ref]; ok {
-				j.answers[i] = again(first, batch[i].entry)
-			}
-		}
 	}
+	j := b.judge(batch, known, originals, accounts, lane, tx.Now)
 	if len(j.accepted) == 0 {
 		return j.answers, seal{}, nil
 	}
@@ -201,7 +233,6 @@ func (b *Book) judge(batch []*request, known map[string]stored, originals map[En
 		if refusal != nil {
 			refusal.Account = whole(refusal.Account)
 			j.answers[i] = answer{err: *refusal}
-			j.refused = append(j.refused, i)
 			continue
 		}
 		here[e.Ref] = len(j.accepted)

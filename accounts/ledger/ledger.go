@@ -4,7 +4,7 @@
 // A posting debits one account and credits one account by one amount above
 // zero, so an entry that does not balance cannot be written. The rules that
 // protect money (floor, ceiling, status, the day's limit) sit on the account
-// and are decided while its row is locked. Entries and postings are only ever
+// and are decided so that no other commit can come between. Entries and postings are only ever
 // added; a mistake is reversed, at most once, by an entry that names it.
 //
 // The package refuses to know who owns an account, what a fee is, what an SMS
@@ -25,7 +25,8 @@ import (
 // AccountID names an account. Those below 1000 are the house's own.
 type AccountID int64
 
-// EntryID numbers an entry; within one process later entries have higher numbers.
+// EntryID numbers an entry. Of two entries that touch one account the later has
+// the higher number.
 type EntryID int64
 
 // Why tells what a posting of an entry is for.

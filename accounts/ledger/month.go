@@ -8,7 +8,7 @@ import (
 	"tuma/internal/db"
 )
 
-// Entries and postings live in partitions of a month each. An entry's id
+// Entries and statements live in partitions of a month each. An entry's id
 // begins with its month, so a partition is a range of ids and neither table
 // needs another column, or another key, for it.
 const (

@@ -56,7 +56,7 @@ type request struct {
 	state  atomic.Int32
 	answer chan answer // room for one: the poster never waits
 
-	handedOn bool // from one poster to another; schedule.mu guards it
+	handedOn bool // from one poster to another
 }
 
 // The states of a request. Whoever moves it out of waiting decides: a poster
@@ -218,7 +218,10 @@ func (p *poster) next() bool {
 }
 
 func (p *poster) take(r *request) {
-	if p.book.plan.claim(p, r) && r.state.CompareAndSwap(waiting, taken) {
+	if !r.handedOn && !r.state.CompareAndSwap(waiting, taken) {
+		return // its caller has given up
+	}
+	if p.book.plan.claim(p, r) {
 		p.batch = append(p.batch, r)
 	}
 }

@@ -134,13 +134,11 @@ func (b *Book) whole(ctx context.Context, r reader, rows []entryRow) ([]stored, 
 	return entries, nil
 }
 
-// known finds which Refs of a batch stand in the book; places nil: of all of it.
-func (b *Book) known(ctx context.Context, tx *db.Tx, batch []*request, places []int) (map[string]stored, error) {
-	var refs []string
+// known finds which Refs of a batch stand in the book.
+func (b *Book) known(ctx context.Context, tx *db.Tx, batch []*request) (map[string]stored, error) {
+	refs := make([]string, len(batch))
 	for i, r := range batch {
-		if places == nil || slices.Contains(places, i) {
-			refs = append(refs, r.entry.Ref)
-		}
+		refs[i] = r.entry.Ref
 	}
 	entries, err := b.byRefs(ctx, tx, refs)
 	known := make(map[string]stored, len(entries))

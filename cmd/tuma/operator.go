@@ -250,9 +250,6 @@ func (c care) do(ctx context.Context, fn func(s *service, who accounts.Customer)
 		if err := s.agents.May(ctx, c.As, "care"); err != nil {
 			return err
 		}
-		if err := s.agents.May(ctx, c.As, "care"); err != nil {
-			return err
-		}
 		n, err := s.accounts.Country().Phone.Parse(c.Phone)
 		if err != nil {
 			return err

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,10 +17,11 @@ import (
 // a COMMIT on when told to.
 type proxy struct {
 	net.Listener
-	server string
-	manner atomic.Int64
-	silent atomic.Bool // forwards nothing from the server
-	conns  sync.WaitGroup
+	server   string
+	manner   atomic.Int64
+	silent   atomic.Bool // forwards nothing from the server
+	accepted atomic.Int64
+	over     context.Context // ends with the test, and the connections with it
 }
 
 const (
@@ -39,7 +38,8 @@ func newProxy(t *testing.T, b *bench) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{server: u.Host}
+	over, end := context.WithCancel(context.Background())
+	p := &proxy{server: u.Host, over: over}
 	if p.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -49,10 +49,14 @@ func newProxy(t *testing.T, b *bench) *proxy {
 			if err != nil {
 				return
 			}
-			p.conns.Go(func() { p.serve(c) })
+			p.accepted.Add(1)
+			go p.serve(c)
 		}
 	}()
-	t.Cleanup(func() { p.Close() })
+	t.Cleanup(func() {
+		end()
+		p.Close()
+	})
 	return p
 }
 
@@ -63,6 +67,7 @@ func (p *proxy) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
+	defer context.AfterFunc(p.over, func() { client.Close() })()
 	var dropping atomic.Int64 // the manner, once the COMMIT has passed
 	go func() {
 		defer client.Close()
@@ -244,13 +249,12 @@ func TestASilentServerDoesNotHang(t *testing.T) {
 		}
 		return err
 	})
-	// The limit of a snapshot is an hour, but not for its connection.
-	slow := b.open(t, func(o *db.Options) { o.URL = b.through(t, x.Addr().String()) + "&connect_timeout=1" }, x.speak(false))
-	limited("a snapshot", func() error { return slow.InSnapshot(t.Context(), func(*db.Snapshot) error { return nil }) })
+	// A snapshot's limit is an hour, but not while it connects.
+	x.silent.Store(false)
+	p = b.open(t, func(o *db.Options) { o.URL = b.through(t, x.Addr().String()) + "&connect_timeout=1" })
+	x.silent.Store(true)
+	limited("a snapshot", func() error { return p.InSnapshot(t.Context(), func(*db.Snapshot) error { return nil }) })
 }
-
-// speak lets the proxy speak while a pool opens.
-func (p *proxy) speak(bool) func(*db.Options) { return func(*db.Options) { p.silent.Store(false) } }
 
 // An audit may keep the server busy without a word for longer than a customer
 // would wait.
@@ -265,5 +269,3 @@ func TestASnapshotMayTakeItsTime(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-var _ io.Closer = (*proxy)(nil)

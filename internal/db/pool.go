@@ -7,10 +7,12 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -91,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	p.long, errs[3] = connect(o, snapshots, map[string]string{
 		"default_transaction_read_only": "on", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
 	})
-	if err := errors.Join(errs[:]...); err != nil {
+	if err := cmp.Or(errs[:]...); err != nil {
 		return nil, err // nothing was dialled yet
 	}
 	if err := p.read.PingContext(ctx); err != nil {
@@ -134,12 +136,15 @@ func connect(o Options, conns int, settings map[string]string) (*sqlx.DB, error)
 }
 
 // parse reads the URL and adds what every connection of ours wants.
-func parse(url, app string) (pq.Config, error) {
-	if !strings.Contains(url, "sslmode=") {
+func parse(dsn, app string) (pq.Config, error) {
+	if !strings.Contains(dsn, "sslmode=") {
 		return pq.Config{}, errors.New("db: the database URL must say sslmode=... (disable only on the same machine)")
 	}
-	cfg, err := pq.NewConfig(url)
+	cfg, err := pq.NewConfig(dsn)
 	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // without the URL, which holds a password
+		}
 		return pq.Config{}, fmt.Errorf("db: database URL: %w", err)
 	}
 	if app == "" {

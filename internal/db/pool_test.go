@@ -226,10 +226,10 @@ func TestSessionsAreAsConfigured(t *testing.T) {
 	const show = "select current_user || ' ' || current_setting('application_name') || ' ' || current_setting('statement_timeout') || ' ' || current_setting('lock_timeout') ||" +
 		" ' ' || current_setting('idle_in_transaction_session_timeout') || ' ' || current_setting('synchronous_commit')"
 	ways := map[string]func(dest any, query string) error{
-		"get":      func(dest any, query string) error { return p.Get(t.Context(), dest, query) },
-		"tx":       func(dest any, query string) error { return p.InTx(t.Context(), getting(t, dest, query)) },
-		"batch":    func(dest any, query string) error { return p.InBatch(t.Context(), getting(t, dest, query)) },
-		"lazily":   func(dest any, query string) error { return p.InTxLazily(t.Context(), getting(t, dest, query)) },
+		"get":    func(dest any, query string) error { return p.Get(t.Context(), dest, query) },
+		"tx":     func(dest any, query string) error { return p.InTx(t.Context(), getting(t, dest, query)) },
+		"batch":  func(dest any, query string) error { return p.InBatch(t.Context(), getting(t, dest, query)) },
+		"lazily": func(dest any, query string) error { return p.InTxLazily(t.Context(), getting(t, dest, query)) },
 		"snapshot": func(dest any, query string) error {
 			return p.InSnapshot(t.Context(), func(s *db.Snapshot) error { return s.Get(t.Context(), dest, query) })
 		},
@@ -308,10 +308,10 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	l.Close()
 	for url, want := range map[string]string{
-		"postgres://tuma:SECRET@127.0.0.1/tuma":                                  "sslmode",
-		"postgres://tuma:SECRET@" + l.Addr().String() + "/tuma?sslmode=disable":  "cannot reach",
-		"postgres://tuma:SECRET@127.0.0.1/tuma?sslmode=sometimes":                "db:",
-		"postgres://tuma:SECRET@127.0.0.1:port/tuma?sslmode=disable":             "db:",
+		"postgres://tuma:SECRET@127.0.0.1/tuma":                                   "sslmode",
+		"postgres://tuma:SECRET@" + l.Addr().String() + "/tuma?sslmode=disable":   "cannot reach",
+		"postgres://tuma:SECRET@127.0.0.1/tuma?sslmode=sometimes":                 "db:",
+		"postgres://tuma:SECRET@127.0.0.1:port/tuma?sslmode=disable":              "db:",
 		"postgres://tuma:SECRET@127.0.0.1/tuma?sslmode=disable&connect_timeout=x": "db:",
 	} {
 		p, err := db.Open(t.Context(), db.Options{URL: url})

@@ -31,7 +31,9 @@ type Due struct {
 // not due while an older one, at least as urgent, is unsent and has not failed
 // for long (turns). Two leases at the same time cannot break that: the older one
 // counts as unsent in the younger one's snapshot until it is sent and committed.
-// The price is one index probe for each due notice that waits behind another.
+// The price is one index probe for each due notice that waits behind another:
+// with half a million in the table, under a millisecond when few do, and a second
+// when all do, which takes a relay that goes on leasing for a dead gateway.
 const sqlLease = `
 with due as materialized (
     select id from notice n
