@@ -83,7 +83,7 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 					p.calm = 0
 				}
 			}
-			if how == looking && p.calm == 0 {
+			if how != careful && p.calm == 0 {
 				p.confirm(ctx, batch, answers)
 			}
 			return answers, nil
@@ -118,7 +118,7 @@ func ofOneEntry(err error) bool {
 	return errors.Is(err, errHook) || db.OfData(err)
 }
 
-// confirm makes the refusals of a batch definite that was decided by looking. It
+// confirm makes the refusals of a batch definite that was not decided carefully. It
 // holds the rows of what was refused, and so has waited for every commit under
 // way that touches them, the entry's own earlier try among these: if that stands,
 // the caller hears of it instead. The verdicts are not taken again, since the
@@ -140,7 +140,11 @@ func (p *poster) confirm(ctx context.Context, batch []*request, answers []answer
 	}
 	var known map[string]stored
 	err := p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
-		if _, err = p.book.accounts(ctx, tx, refused, nil, 0, careful); err != nil {
+		originals, err := p.book.originals(ctx, tx, refused)
+		if err != nil {
+			return err
+		}
+		if _, err = p.book.accounts(ctx, tx, refused, originals, 0, careful); err != nil {
 			return err
 		}
 		known, err = p.book.known(ctx, tx, refused)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -180,7 +179,7 @@ func drawEntry(t *rapid.T, m *model, ids []AccountID, ref string) Entry {
 		posted = append(posted, m.entries[name])
 	}
 	what := rapid.IntRange(0, 11).Draw(t, "what")
-	if what == 0 && len(posted) > 0 { // again
+	if (what == 0 || what == 11) && len(posted) > 0 { // again
 		return rapid.SampledFrom(posted).Draw(t, "again").Entry
 	}
 	if what == 1 && len(posted) > 0 { // an old Ref on something new
@@ -227,14 +226,26 @@ func served(_ testing.TB, p *poster, batch []*request) []answer {
 	return answers
 }
 
+// hopefully is the usual way after a while without refusals.
+func hopefully(t testing.TB, p *poster, batch []*request) []answer {
+	p.calm = calmBatches
+	return served(t, p, batch)
+}
+
 // carefully decides with the rows locked, which is otherwise rare.
 func carefully(t testing.TB, p *poster, batch []*request) (answers []answer) {
 	ctx := context.Background()
 	var sealed seal
-	err := p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
-		answers, sealed, err = p.attempt(ctx, tx, batch, careful)
-		return err
-	})
+	post := func() error {
+		return p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
+			answers, sealed, err = p.attempt(ctx, tx, batch, careful)
+			return err
+		})
+	}
+	err := post()
+	if db.NoPartition(err) && p.book.openMonths(ctx, p.book.pool.Now()) == nil {
+		err = post()
+	}
 	if err != nil {
 		t.Error(err)
 		return make([]answer, len(batch))
@@ -251,7 +262,7 @@ func carefully(t testing.TB, p *poster, batch []*request) (answers []answer) {
 // is decided.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	for name, post := range map[string]way{"served": served, "careful": carefully} {
+	for name, post := range map[string]way{"served": served, "hopeful": hopefully, "careful": carefully} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newClock()
@@ -282,7 +293,7 @@ func TestModel(t *testing.T) {
 				if rapid.IntRange(0, 4).Draw(rt, "missing") == 0 {
 					ids = append(ids, 1<<40)
 				}
-				for range rapid.IntRange(1, 5).Draw(rt, "batches") {
+				for range rapid.IntRange(1, 8).Draw(rt, "batches") {
 					n++
 					m.batch(rt, b, ids, n, met, func(batch []*request) []answer { return post(t, p, batch) })
 					m.compare(rt, b)
@@ -308,7 +319,7 @@ func TestModel(t *testing.T) {
 func (m *model) batch(t *rapid.T, b *Book, ids []AccountID, n int, met map[Rule]int, post func([]*request) []answer) {
 	today := b.Day(b.pool.Now())
 	var batch []*request
-	for i := range rapid.IntRange(1, 10).Draw(t, "entries") {
+	for i := range rapid.SampledFrom([]int{1, 1, 2, 3, 5, 10}).Draw(t, "entries") {
 		var e Entry
 		if i > 0 && rapid.IntRange(0, 8).Draw(t, "twin") == 0 {
 			e = rapid.SampledFrom(batch).Draw(t, "twin of").entry
@@ -378,87 +389,4 @@ func (m *model) compare(t *rapid.T, b *Book) {
 			t.Fatalf("account %d: the book has %+v, the model %+v", id, got, *want)
 		}
 	}
-}
-
-// Several books with several posters on few accounts, with floors and day
-// limits: everything is answered, the sum is right and the audit clean.
-func TestManyBooksOnFewAccounts(t *testing.T) {
-	t.Parallel()
-	pool := dbtest.New(t, nil)
-	books := []*Book{open(t, pool), open(t, pool), open(t, pool)}
-	trust, fees := house(t, books[0], Trust), house(t, books[0], Fees)
-	var wallets []AccountID
-	expect := map[AccountID]money.Amount{}
-	for i := range 4 {
-		w := account(t, books[0], Wallet, Rules{Floor: Zero(), Ceiling: Bound(2000), DayLimit: Bound(3000)})
-		must(t)(books[0].Post(t.Context(), transfer(fmt.Sprint("in:", i), trust, w, 1000)))
-		wallets, expect[w] = append(wallets, w), 1000
-	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	posted := map[string]Receipt{}
-	for i := range 600 {
-		from, to := wallets[i%4], wallets[(i+1+i/4%3)%4]
-		e := transfer(fmt.Sprint("x:", i/2), from, to, money.Amount(1+i%90)) // odd ones reuse a Ref with other content
-		e.Postings = append(e.Postings, Posting{Why: Fee, Debit: from, Credit: fees, Amount: 1})
-		for k := range 2 { // twice at once, by two books
-			wg.Go(func() {
-				r, err := books[(i+k)%3].Post(t.Context(), e)
-				if refusal, ok := errors.AsType[Refusal](err); ok && refusal.Rule != NoSuchAccount {
-					return
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if first, ok := posted[e.Ref]; ok {
-					if first.ID != r.ID {
-						t.Errorf("%s has the receipts %d and %d", e.Ref, first.ID, r.ID)
-					}
-					return
-				}
-				posted[e.Ref] = r
-				for _, p := range e.Postings {
-					expect[p.Debit] -= p.Amount
-					expect[p.Credit] += p.Amount
-				}
-			})
-		}
-	}
-	wg.Wait()
-	for _, w := range append(wallets, fees) {
-		if got := balance(t, books[0], w); got != expect[w] {
-			t.Errorf("account %d has %d, what was acknowledged gives %d", w, got, expect[w])
-		}
-	}
-	// Each balance on a statement but the last is what the next entry began with.
-	follows := map[After]int{}
-	for _, w := range wallets {
-		follows[After{w, 1000}]++
-		follows[After{w, expect[w]}]--
-	}
-	for _, r := range posted {
-		for _, a := range r.Afters {
-			follows[a]++
-			for _, p := range r.Postings {
-				if p.Debit == a.Account {
-					a.Balance += p.Amount
-				} else if p.Credit == a.Account {
-					a.Balance -= p.Amount
-				}
-			}
-			follows[a]--
-		}
-	}
-	for a, n := range follows {
-		if n != 0 {
-			t.Errorf("the statement of account %d does not follow at balance %d (%+d)", a.Account, a.Balance, n)
-		}
-	}
-	if len(posted) < 50 {
-		t.Errorf("only %d entries were posted", len(posted))
-	}
-	clean(t, books[0])
 }

@@ -24,6 +24,7 @@ type commands struct {
 	Play     playCommand     `cmd:"" help:"Run dialogue files against a running server."`
 	Phone    phoneCommand    `cmd:"" help:"A phone in the terminal."`
 	Bench    benchCommand    `cmd:"" help:"Measure the service on this machine."`
+	Torture  tortureCommand  `cmd:"" help:"Break everything around the book and prove that it holds."`
 	Agent    agentCommand    `cmd:"" help:"Create agents."`
 	Till     tillCommand     `cmd:"" help:"Create tills."`
 	Operator operatorCommand `cmd:"" help:"Put people at tills."`

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"tuma/internal/db"
+)
+
+// Faults that are planted to prove that the checks see them. A doubled retry is
+// in try, a commit that does not wait for the disk in posterURL; here are those
+// that somebody does to the database.
+
+const (
+	sqlPlantLostUpdate = `
+update account set balance = balance - 12345 where id = (select s.account from statement s join account a on a.id = s.account where a.balance >= 12345 order by s.entry desc limit 1)`
+	sqlPlantNoStatement = `delete from statement where (account, entry) = (select account, entry from statement order by entry desc limit 1)`
+	sqlPlantLessTax     = `
+update entry set amounts[3] = amounts[3] - 1 where id = (select max(id) from entry where kind = 'send')`
+)
+
+// isPlanted tells whether there is something to do to the database, once.
+func (t *torture) isPlanted() bool {
+	return !t.planted && (t.Plant == "lost-update" || t.Plant == "half-entry")
+}
+
+// plant does it.
+func (t *torture) plant(ctx context.Context, pool *db.Pool) error {
+	t.planted = true
+	return pool.InTx(ctx, func(tx *db.Tx) error {
+		if t.Plant == "lost-update" {
+			return one(tx.Exec(ctx, sqlPlantLostUpdate))
+		}
+		return errors.Join(one(tx.Exec(ctx, sqlPlantNoStatement)), one(tx.Exec(ctx, sqlPlantLessTax)))
+	})
+}
+
+func one(n int64, err error) error {
+	if err == nil && n != 1 {
+		err = errors.New("there is nothing to plant a fault in")
+	}
+	return err
+}
