@@ -47,7 +47,7 @@ func TestTortureSeesPlantedFaults(t *testing.T) {
 	t.Parallel()
 	for plant, say := range map[string][]string{
 		"lost-update":   {"what was acknowledged gives", "audit: balance equals postings"},
-		"doubled-retry": {"which nobody asked for", "what was acknowledged gives"},
+		"doubled-retry": {"which nobody asked for"}, // balances differ, too, when the first try stands
 		"half-entry":    {"with other content than its receipt", "audit: entry is as it was written"},
 		"async-commit":  {"was acknowledged as", "but is not in the book"},
 	} {
