@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -61,7 +62,7 @@ type Options struct {
 type Pool struct {
 	write, read, batch, long *sqlx.DB
 	batches                  chan struct{} // holds one for each InBatch that runs
-	statements               sync.Map      // prepared on batch: query to *sqlx.Stmt
+	statements, reads        prepared      // on batch and on read
 	now                      func() time.Time
 	listenDSN                string
 }
@@ -173,12 +174,60 @@ func (p *Pool) Now() time.Time { return p.now().Round(0).Truncate(time.Microseco
 
 // Get reads one row on a read-only connection; sql.ErrNoRows when there is none.
 func (p *Pool) Get(ctx context.Context, dest any, query string, args ...any) error {
+	s, err := p.reads.of(ctx, p.read, query, args)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return s.GetContext(ctx, dest, args...)
+	}
 	return p.read.GetContext(ctx, dest, query, args...)
 }
 
 // Select reads rows on a read-only connection.
 func (p *Pool) Select(ctx context.Context, dest any, query string, args ...any) error {
+	s, err := p.reads.of(ctx, p.read, query, args)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return s.SelectContext(ctx, dest, args...)
+	}
 	return p.read.SelectContext(ctx, dest, query, args...)
+}
+
+// prepared keeps statements that are prepared once for each connection:
+// planning the joins of a few rows costs the server more than reading them.
+type prepared struct {
+	byQuery sync.Map // to *sqlx.Stmt
+	n       atomic.Int64
+}
+
+// maxPrepared bounds them. Queries are constants, a few dozen; whoever makes them
+// up as he goes gets them planned each time.
+const maxPrepared = 500
+
+// of gives the statement of a query, nil when it has no arguments (it is asked
+// once, or has several commands) or there are too many already.
+func (p *prepared) of(ctx context.Context, on *sqlx.DB, query string, args []any) (*sqlx.Stmt, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	if s, ok := p.byQuery.Load(query); ok {
+		return s.(*sqlx.Stmt), nil
+	}
+	if p.n.Load() >= maxPrepared {
+		return nil, nil
+	}
+	fresh, err := on.PreparexContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := p.byQuery.LoadOrStore(query, fresh); ok {
+		return s.(*sqlx.Stmt), fresh.Close()
+	}
+	p.n.Add(1)
+	return fresh, nil
 }
 
 // Tx is one explicit transaction and the one instant at which it happens.
@@ -232,20 +281,14 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // prepared gives the statement of a batch, prepared once for each connection.
 func (t *Tx) prepared(ctx context.Context, query string, args []any) (*sqlx.Stmt, error) {
-	if t.batch == nil || len(args) == 0 {
+	if t.batch == nil {
 		return nil, nil
 	}
-	s, ok := t.batch.statements.Load(query)
-	if !ok {
-		fresh, err := t.batch.batch.PreparexContext(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		if s, ok = t.batch.statements.LoadOrStore(query, fresh); ok {
-			fresh.Close()
-		}
+	s, err := t.batch.statements.of(ctx, t.batch.batch, query, args)
+	if s == nil || err != nil {
+		return nil, err
 	}
-	return t.tx.StmtxContext(ctx, s.(*sqlx.Stmt)), nil
+	return t.tx.StmtxContext(ctx, s), nil
 }
 
 // InTx runs fn in one transaction and commits. When the server reports a
