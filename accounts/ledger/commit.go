@@ -99,6 +99,10 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 			how, again = looking, true
 		case errors.Is(err, errRaced), db.Retryable(err), db.Violates(err, "ref_is_posted_once"), db.Violates(err, "entry_is_reversed_once"):
 			how, again = careful, true
+		case unknown && !ofOneEntry(err):
+			// The server is still away; until it is back nobody can tell.
+			again = true
+			time.Sleep(unknownPause)
 		case db.NoPartition(err):
 			again = p.book.openMonths(ctx, p.book.pool.Now()) == nil
 		}
