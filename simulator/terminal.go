@@ -175,7 +175,7 @@ func (t *terminal) show(st State, err error, did string) {
 	if err == nil {
 		screen = st.Screen
 	}
-	t.record(did, screen)
+	t.record(did, onTheWire(screen, st.Open))
 	if screen != "" {
 		t.printf("%s", indented(screen, "  "))
 	}
@@ -187,6 +187,18 @@ func (t *terminal) show(st State, err error, did string) {
 	case !st.Open:
 		t.printf("  -- session over\n")
 	}
+}
+
+// onTheWire is a screen as the application sent it, which is how dialogues have
+// it: they say whether the session goes on.
+func onTheWire(screen string, goesOn bool) string {
+	switch {
+	case screen == "":
+		return ""
+	case goesOn:
+		return "CON " + screen
+	}
+	return "END " + screen
 }
 
 // list prints the inbox, newest last.

@@ -66,7 +66,7 @@ func TestTerminalRecordsADialogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `asha dials *334#
-    Karibu Pesa
+    CON Karibu Pesa
     1 Send money
     2 Withdraw cash
     3 Airtime
@@ -74,18 +74,18 @@ func TestTerminalRecordsADialogue(t *testing.T) {
     5 My account
     98 Swahili
 asha types 1
-    Send to (phone number)
+    CON Send to (phone number)
     0 Back
 asha retries
-    Send to (phone number)
+    CON Send to (phone number)
     0 Back
 asha drops
 asha dials *334*1*0712000002*500#
-    Send Ksh500.00 to BARAKA OTIENO 0712000002? Fee Ksh7.00
+    CON Send Ksh500.00 to BARAKA OTIENO 0712000002? Fee Ksh7.00
     Enter PIN
 asha dials *1#
 asha dials *334*1*0712000002*500*4826#
-    Sent. You will get an SMS.
+    END Sent. You will get an SMS.
 asha receives
     UKM4Q7X2PA Confirmed. Ksh500.00 sent to BARAKA OTIENO 0712000002 on 22/11/26 at 9:15 AM. New balance is Ksh493.00. Fee Ksh7.00.
 `
