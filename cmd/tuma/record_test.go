@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tuma/simulator"
+	"tuma/ussd/dialogues"
 )
 
 // What a phone in the terminal records is a dialogue that plays.
@@ -29,5 +30,37 @@ func TestARecordingPlays(t *testing.T) {
 	}
 	if code := run(t.Context(), []string{"play", "--url", b.url, file}); code != 0 {
 		t.Errorf("playing it ended with %d", code)
+	}
+}
+
+// A recording begins with whoever it is about, so that it can be read back.
+func TestRecordedAs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ msisdn, name, handle, cast string }{
+		{"+254712000001", "", "asha", ""},
+		{"254722000001", "", "juma", ""},
+		{"+254712000002", "baraka", "baraka", ""},
+		{"+254733000009", "", "caller", "cast caller stranger +254733000009\n"},
+		{"254733000009", "peter", "peter", "cast peter stranger +254733000009\n"},
+	} {
+		handle, cast := recordedAs(c.msisdn, c.name)
+		if handle != c.handle || cast != c.cast {
+			t.Errorf("%s %q: %q %q", c.msisdn, c.name, handle, cast)
+		}
+		if _, err := dialogues.Parse("recorded.txt", cast+handle+" dials *334#\n"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A dialogue in which nobody does anything would always be right.
+func TestPlayRefusesAnEmptyDialogue(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "empty.txt")
+	if err := os.WriteFile(file, []byte("# nothing yet\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := run(t.Context(), []string{"play", "--url", startBank(t).url, file}); code == 0 {
+		t.Error("an empty dialogue was played")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,10 +63,14 @@ type Played struct {
 	Diff string // "" when that is what the file has; otherwise where it differs
 }
 
-// Play plays a dialogue to its end.
+// Play plays a dialogue to its end. One in which nobody does anything is an
+// error: it would always be right.
 func Play(ctx context.Context, s *Script, stage Stage, o Options) (Played, error) {
 	if why := s.NeedsInside(); o.Loose && why != "" {
 		return Played{}, fmt.Errorf("%w: %s: %s", ErrOnlyInside, s.Name, why)
+	}
+	if !slices.ContainsFunc(s.items, func(it item) bool { return it.step != nil }) {
+		return Played{}, fmt.Errorf("dialogues: %s: nobody does anything in it", s.Name)
 	}
 	real, err := stage.Begin(ctx, s.Cast)
 	if err != nil {
