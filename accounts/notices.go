@@ -34,22 +34,22 @@ type Rider struct {
 }
 
 // oweNotices writes the notices of a commit's entries into the outbox.
-func (s *Service) oweNotices(ctx context.Context, tx *db.Tx, posted []ledger.Accepted) error {
+func (s *Service) oweNotices(posted []ledger.Accepted) (func(context.Context, *db.Tx) error, error) {
 	var notices []outbox.Notice
 	for _, p := range posted {
 		rider, _ := p.Entry.Rider.(Rider)
 		for _, o := range rider.Owed {
 			body, err := fill(s.words, o.Lang, o.Text, s.noticeHoles(o, p.Receipt))
 			if err != nil {
-				return fmt.Errorf("accounts: notice %s: %w", o.Text, err)
+				return nil, fmt.Errorf("accounts: notice %s: %w", o.Text, err)
 			}
 			notices = append(notices, outbox.Notice{Key: fmt.Sprintf("%d:%s", p.Receipt.ID, o.Party), To: o.To, Lang: o.Lang, Body: body, Priority: outbox.Receipt})
 		}
 	}
 	if len(notices) == 0 {
-		return nil
+		return nil, nil
 	}
-	return outbox.Write(ctx, tx, notices)
+	return func(ctx context.Context, tx *db.Tx) error { return outbox.Write(ctx, tx, notices) }, nil
 }
 
 func (s *Service) noticeHoles(o Owed, r ledger.Receipt) text.Holes {

@@ -73,8 +73,8 @@ type Position struct {
 
 const sqlCommissionToday = `
 select coalesce(sum(p.amount), 0)::bigint
-from statement s join entry e on e.id = s.entry join posting p on p.entry = s.entry
-where s.account = $1 and e.at >= $2 and p.credit = $1 and p.why = 'commission'`
+from entries_of($1, $2) e, unnest(string_to_array(e.whys, ','), e.credits, e.amounts) as p (why, credit, amount)
+where p.credit = $1 and p.why = 'commission'`
 
 // Float tells how much e-money a till holds and what it has earned.
 func (s *Service) Float(ctx context.Context, o Operator) (Position, error) {

@@ -3,8 +3,6 @@ package agents
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -308,7 +306,11 @@ func (m *model) check(*rapid.T) {
 		ID      ledger.AccountID `db:"id"`
 		Balance money.Amount     `db:"balance"`
 	}
-	m.must(m.w.pool.Select(m.rt.Context(), &rows, `select id, balance from account where id = any($1)`, db.Array(slices.Collect(maps.Keys(want)))))
+	var ids []int64
+	for id := range want {
+		ids = append(ids, int64(id))
+	}
+	m.must(m.w.pool.Select(m.rt.Context(), &rows, `select id, balance from account where id = any($1)`, db.Array(ids)))
 	for _, r := range rows {
 		if r.Balance != want[r.ID] {
 			m.rt.Fatalf("account %d has %d, want %d", r.ID, r.Balance, want[r.ID])

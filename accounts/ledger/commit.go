@@ -1,10 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"tuma/internal/db"
@@ -173,7 +173,9 @@ type judged struct {
 	places   []int      // of the accepted in the batch
 }
 
-// attempt is one transaction's worth of posting.
+// attempt is one transaction's worth of posting. The server and this process
+// work side by side where neither needs the other: while balances move and while
+// entries are stored, what comes next is made ready.
 func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how mode) ([]answer, seal, error) {
 	b := p.book
 	s, err := p.nextSeal(ctx, tx)
@@ -200,19 +202,47 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how m
 	if len(j.accepted) == 0 {
 		return j.answers, seal{}, nil
 	}
-	numbers, err := move(ctx, tx, j.accepted, accounts, b.Day(tx.Now))
-	if err != nil {
+	if err := p.number(ctx, tx, &j); err != nil {
 		return nil, seal{}, err
 	}
-	if err := p.write(ctx, tx, &j, &s, numbers); err != nil {
+	nets := netsOf(j.accepted)
+	moving := aside(func() error { return nets.move(ctx, tx, accounts, b.Day(tx.Now)) })
+	columns := entryColumnsOf(j.accepted)
+	if err := <-moving; err != nil {
 		return nil, seal{}, err
 	}
-	for _, hook := range b.hooks {
-		if err := hook(ctx, tx, j.accepted); err != nil {
+	p.finish(&j, &s, nets, columns)
+	storing := aside(func() error { return columns.store(ctx, tx, s) })
+	writes, err := b.prepareHooks(j.accepted)
+	if err := cmp.Or(<-storing, err); err != nil {
+		return nil, seal{}, err
+	}
+	for _, write := range writes {
+		if err := write(ctx, tx); err != nil {
 			return nil, seal{}, fmt.Errorf("%w: %w", errHook, err)
 		}
 	}
 	return j.answers, s, nil
+}
+
+// aside runs f beside the caller, who must wait for its answer.
+func aside(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+func (b *Book) prepareHooks(posted []Accepted) (writes []func(context.Context, *db.Tx) error, err error) {
+	for _, hook := range b.hooks {
+		write, err := hook(posted)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errHook, err)
+		}
+		if write != nil {
+			writes = append(writes, write)
+		}
+	}
+	return writes, nil
 }
 
 // judge decides a batch in the order of arrival; each entry sees what those
@@ -299,6 +329,10 @@ func content(e Entry, originals map[EntryID]original) ([]Posting, *Refusal) {
 type net struct {
 	delta, low, high, spent money.Amount
 	debited, credited       bool
+
+	last   EntryID      // the batch's newest entry that touches it; 0 for the house's
+	shift  money.Amount // what other posters have moved since it was read
+	before EntryID      // the entry before the batch's first one
 }
 
 // add notes a posting's effect on one side; low and high are the lowest point
@@ -321,85 +355,81 @@ func (n *net) add(by money.Amount, why Why) {
 	n.credited = true
 }
 
-// sqlMove moves all balances of a batch, where every rule still holds. A row
-// that it leaves out makes the batch be decided again. After them, and so with
-// all rows locked, it draws the numbers of the entries: "of account 0".
+// nets are the accounts of a batch.
+type nets map[AccountID]*net
+
+func netsOf(accepted []Accepted) nets {
+	n := make(nets, 3*len(accepted))
+	of := func(id AccountID, entry EntryID) *net {
+		x := n[id]
+		if x == nil {
+			x = &net{}
+			n[id] = x
+		}
+		if id >= houseEnds {
+			x.last = entry
+		}
+		return x
+	}
+	for _, a := range accepted {
+		for _, p := range a.Receipt.Postings {
+			of(p.Debit, a.Receipt.ID).add(-p.Amount, p.Why)
+			of(p.Credit, a.Receipt.ID).add(p.Amount, p.Why)
+		}
+	}
+	return n
+}
+
+// sqlMove moves all balances of a batch, where every rule still holds, and puts
+// the batch's entries at the end of each account's list. A row that it leaves
+// out makes the batch be decided again.
 const sqlMove = `
 with moved as (
 update account a
 set balance   = a.balance + u.delta,
     day       = case when u.spent > 0 then greatest(a.day, $1) else a.day end,
-    day_spent = case when u.spent > 0 then case when a.day < $1 then 0 else a.day_spent end + u.spent else a.day_spent end
-from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bool[]) as u (id, delta, low, high, spent, debited)
+    day_spent = case when u.spent > 0 then case when a.day < $1 then 0 else a.day_spent end + u.spent else a.day_spent end,
+    last_entry = u.last, entry_before = a.last_entry
+from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bool[], $8::bigint[]) as u (id, delta, low, high, spent, debited, last)
 where a.id = u.id
   and (a.status = 0 or a.status = 1 and not u.debited)
   and a.balance + u.low >= coalesce(a.floor, -1000000000000000000)
   and a.balance + u.high <= coalesce(a.ceiling, 1000000000000000000)
   and (u.spent = 0 or a.day_limit is null or case when a.day < $1 then 0 else a.day_spent end + u.spent <= a.day_limit)
-returning a.id, a.balance, a.currency)
-select id, balance, currency from moved
-union all
-select 0, nextval('entry_number'), '' from generate_series(1, $8)`
+returning a.id, a.balance, a.entry_before, a.currency)
+select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(balance), '{}') as balances, coalesce(array_agg(entry_before), '{}') as befores,
+       coalesce(min(currency), '') as currency, coalesce(max(currency), '') as another
+from moved`
 
-// move applies the accepted entries to the accounts in the database, and sets
-// right the balances after them: another poster may have moved an account since
-// it was read. It gives a number for each entry, in ascending order.
-func move(ctx context.Context, tx *db.Tx, accepted []Accepted, accounts map[AccountID]*Account, today time.Time) ([]int64, error) {
-	nets := map[AccountID]*net{}
-	of := func(id AccountID) *net {
-		n := nets[id]
-		if n == nil {
-			n = &net{}
-			nets[id] = n
-		}
-		return n
+// move applies the batch to the accounts in the database, and learns what stood
+// before it: another poster may have moved an account since it was read.
+func (n nets) move(ctx context.Context, tx *db.Tx, accounts map[AccountID]*Account, today time.Time) error {
+	c := newMoveColumns(len(n))
+	for _, id := range sortedIDs(n) {
+		c.add(id, n[AccountID(id)])
 	}
-	for _, a := range accepted {
-		for _, p := range a.Receipt.Postings {
-			of(p.Debit).add(-p.Amount, p.Why)
-			of(p.Credit).add(p.Amount, p.Why)
-		}
+	var moved struct {
+		IDs      db.Int64s `db:"ids"`
+		Balances db.Int64s `db:"balances"`
+		Befores  db.Int64s `db:"befores"`
+		Currency string    `db:"currency"`
+		Another  string    `db:"another"`
 	}
-	var c moveColumns
-	for _, id := range sortedIDs(nets) {
-		c.add(id, nets[AccountID(id)])
-	}
-	var moved []struct {
-		ID      AccountID    `db:"id"`
-		Balance money.Amount `db:"balance"`
-		// of a hopeful batch it is seen here for the first time
-		Currency string `db:"currency"`
-	}
-	err := tx.Select(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited), len(accepted))
+	err := tx.Get(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited), db.Array(c.lasts))
 	if err != nil {
-		return nil, fmt.Errorf("ledger: moving balances: %w", err)
+		return fmt.Errorf("ledger: moving balances: %w", err)
 	}
-	if len(moved) != len(nets)+len(accepted) {
-		return nil, errRaced
+	if len(moved.IDs) != len(n) {
+		return errRaced
 	}
-	shift := make(map[AccountID]money.Amount, len(nets))
-	numbers := make([]int64, 0, len(accepted))
-	for _, m := range moved {
-		if m.ID == 0 {
-			numbers = append(numbers, int64(m.Balance))
-			continue
-		}
-		a := accounts[m.ID]
-		a.Currency = m.Currency
-		if by := m.Balance - a.Balance; by != 0 {
-			shift[m.ID] = by
+	for i, id := range moved.IDs {
+		a, x := accounts[AccountID(id)], n[AccountID(id)]
+		x.shift, x.before = money.Amount(moved.Balances[i])-a.Balance, EntryID(moved.Befores[i])
+		// A hopeful batch sees no currency before: where there are two, it is for
+		// the judgement to tell which entries mix them.
+		if moved.Currency != moved.Another && a.Currency == "" {
+			return errRaced
 		}
 	}
-	for _, a := range accepted {
-		for _, p := range a.Receipt.Postings {
-			if accounts[p.Debit].Currency != accounts[p.Credit].Currency {
-				return nil, errRaced
-			}
-		}
-		for i := range a.Receipt.Afters {
-			a.Receipt.Afters[i].Balance += shift[a.Receipt.Afters[i].Account]
-		}
-	}
-	slices.Sort(numbers)
-	return numbers, nil
+	return nil
 }

@@ -25,8 +25,8 @@ import (
 // AccountID names an account. Those below 1000 are the house's own.
 type AccountID int64
 
-// EntryID numbers an entry. Of two entries that touch one account the later has
-// the higher number.
+// EntryID numbers an entry within its month. Of two entries the later need not
+// have the higher number: an account's list tells their order.
 type EntryID int64
 
 // Why tells what a posting of an entry is for.
@@ -142,10 +142,12 @@ var (
 	ErrNotFound  = errors.New("ledger: no such entry")
 )
 
-// Hook is called inside the commit with every entry of it that was accepted,
-// in order. An error refuses the commit; a hook that can fail for one entry's
-// sake must not be used.
-type Hook func(ctx context.Context, tx *db.Tx, posted []Accepted) error
+// Hook is told every accepted entry of a commit, in order, when its receipt is
+// complete, and gives what it wants written in the same commit, or nil. It runs
+// while the server stores the entries, and may not use the database itself. An
+// error of either refuses the commit; a hook that can fail for one entry's sake
+// must not be used.
+type Hook func(posted []Accepted) (write func(ctx context.Context, tx *db.Tx) error, err error)
 
 // Accepted is an entry on its way into the book.
 type Accepted struct {

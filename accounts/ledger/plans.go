@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tuma/internal/db"
@@ -15,7 +16,7 @@ func Plans(ctx context.Context, pool *db.Pool, account AccountID) (string, error
 	var text strings.Builder
 	err := pool.InSnapshot(ctx, func(s *db.Snapshot) error {
 		var newest []int64
-		if err := s.Select(ctx, &newest, sqlStatement, int64(account), int64(1<<63-1), 5); err != nil {
+		if err := s.Select(ctx, &newest, sqlStatement, int64(account), int64(0), 5); err != nil {
 			return err
 		}
 		if len(newest) == 0 {
@@ -29,8 +30,8 @@ func Plans(ctx context.Context, pool *db.Pool, account AccountID) (string, error
 			what, query string
 			args        []any
 		}{
-			{"mini statement", sqlStatement, []any{int64(account), int64(1<<63 - 1), 5}},
-			{"its entries", sqlEntriesByID, []any{db.Array(newest), newest[len(newest)-1], newest[0]}},
+			{"mini statement", sqlStatement, []any{int64(account), int64(0), 5}},
+			{"its entries", sqlEntriesByID, []any{db.Array(newest), slices.Min(newest), slices.Max(newest)}},
 			{"receipt look-up", sqlEntriesByID, []any{db.Array(newest[:1]), newest[0], newest[0]}},
 			{"look-up by Ref", sqlEntriesByRef, []any{db.Array(refs)}},
 		} {

@@ -173,22 +173,25 @@ type poster struct {
 	batch   []*request
 	scratch []byte
 
+	next, spare int64     // numbers drawn and not used yet
+	drawn       time.Time // when
+
 	claimed []AccountID // of the batch under way; schedule.mu guards both
 	backlog []*request  // handed to this poster for its next batch
 }
 
 func (p *poster) run() {
-	for p.next() {
+	for p.fill() {
 		began := p.book.pool.Now()
 		p.serve(p.batch)
 		p.book.pace.served(len(p.batch), p.book.pool.Now().Sub(began))
 	}
 }
 
-// next fills the batch: it waits for one entry and takes those that are already
+// fill fills the batch: it waits for one entry and takes those that are already
 // behind it. A lone caller waits for nobody. It is false when the book is
 // closed and the queue empty.
-func (p *poster) next() bool {
+func (p *poster) fill() bool {
 	p.batch = p.batch[:0]
 	for _, r := range p.book.plan.release(p, batchSize) {
 		p.take(r)

@@ -189,33 +189,43 @@ func TestNoDeadlock(t *testing.T) {
 
 func TestHooksShareTheCommit(t *testing.T) {
 	t.Parallel()
-	var fail atomic.Bool
-	var seen atomic.Int64
-	hook := func(_ context.Context, _ *db.Tx, posted []Accepted) error {
-		if fail.Load() {
-			return errors.New("hook fails")
+	var fail atomic.Int32 // 1: when it prepares, 2: when it writes
+	var seen, written atomic.Int64
+	hook := func(posted []Accepted) (func(context.Context, *db.Tx) error, error) {
+		if fail.Load() == 1 {
+			return nil, errors.New("hook fails")
 		}
 		seen.Add(int64(len(posted)))
-		if posted[0].Entry.Rider != "rider" {
-			return fmt.Errorf("rider %v", posted[0].Entry.Rider)
+		if posted[0].Entry.Rider != "rider" || posted[0].Receipt.Afters[0].Balance != 100 || posted[0].Receipt.Code == "" {
+			return nil, fmt.Errorf("posted %+v", posted[0])
 		}
-		return nil
+		return func(context.Context, *db.Tx) error {
+			if fail.Load() == 2 {
+				return errors.New("hook fails")
+			}
+			written.Add(1)
+			return nil
+		}, nil
 	}
-	b := open(t, dbtest.New(t, nil), hook)
+	idle := func([]Accepted) (func(context.Context, *db.Tx) error, error) { return nil, nil }
+	b := open(t, dbtest.New(t, nil), idle, hook)
 	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero()})
 	e := transfer("in", trust, wallet, 100)
 	e.Rider = "rider"
-	fail.Store(true)
-	if _, err := b.Post(t.Context(), e); err == nil {
-		t.Fatal("posted although the hook failed")
+	for how := range int32(2) {
+		fail.Store(how + 1)
+		if _, err := b.Post(t.Context(), e); err == nil {
+			t.Fatal("posted although the hook failed")
+		}
+		if balance(t, b, wallet) != 0 {
+			t.Fatal("money moved although the hook failed")
+		}
 	}
-	if balance(t, b, wallet) != 0 {
-		t.Fatal("money moved although the hook failed")
-	}
-	fail.Store(false)
+	fail.Store(0)
+	seen.Store(0)
 	must(t)(b.Post(t.Context(), e))
-	if seen.Load() != 1 {
-		t.Errorf("hook saw %d entries", seen.Load())
+	if seen.Load() != 1 || written.Load() != 1 {
+		t.Errorf("hook saw %d entries and wrote %d times", seen.Load(), written.Load())
 	}
 	clean(t, b)
 }
@@ -271,7 +281,7 @@ func TestStatementPages(t *testing.T) {
 func TestTheBookIsAppendOnly(t *testing.T) {
 	t.Parallel()
 	b := open(t, dbtest.New(t, nil))
-	for _, q := range []string{"update entry set kind = 'x'", "delete from entry", "update statement set after = 1", "delete from statement", "update entry_ref set entry = 1", "delete from reversal", "truncate entry", "update block set n = 1", "delete from block", "delete from account"} {
+	for _, q := range []string{"update entry set kind = 'x'", "delete from entry", "update entry_ref set entry = 1", "delete from reversal", "truncate entry", "update block set n = 1", "delete from block", "delete from account"} {
 		err := b.pool.InTx(t.Context(), func(tx *db.Tx) error {
 			_, err := tx.Exec(t.Context(), q)
 			return err

@@ -26,25 +26,40 @@ type original struct {
 }
 
 type entryRow struct {
-	ID       int64      `db:"id"`
-	At       time.Time  `db:"at"`
-	Kind     string     `db:"kind"`
-	Memo     string     `db:"memo"`
-	Whys     db.Strings `db:"whys"`
-	Debits   db.Int64s  `db:"debits"`
-	Credits  db.Int64s  `db:"credits"`
-	Amounts  db.Int64s  `db:"amounts"`
-	Reverses int64      `db:"reverses"`
-	Ref      string     `db:"ref"`
+	ID       int64     `db:"id"`
+	At       time.Time `db:"at"`
+	Kind     string    `db:"kind"`
+	Memo     string    `db:"memo"`
+	Whys     string    `db:"whys"`
+	Debits   db.Int64s `db:"debits"`
+	Credits  db.Int64s `db:"credits"`
+	Amounts  db.Int64s `db:"amounts"`
+	Accounts db.Int64s `db:"accounts"`
+	Afters   db.Int64s `db:"afters"`
+	Reverses int64     `db:"reverses"`
+	Ref      string    `db:"ref"`
 }
 
 // postings puts an entry's lists together, as they are stored.
 func (r entryRow) postings() []Posting {
-	p := make([]Posting, len(r.Amounts))
+	p := make([]Posting, min(len(r.Debits), len(r.Credits), len(r.Amounts)))
+	whys := strings.Split(r.Whys, ",")
 	for i := range p {
-		p[i] = Posting{Why: Why(r.Whys[i]), Debit: AccountID(r.Debits[i]), Credit: AccountID(r.Credits[i]), Amount: money.Amount(r.Amounts[i])}
+		if i < len(whys) {
+			p[i].Why = Why(whys[i])
+		}
+		p[i] = Posting{Why: p[i].Why, Debit: AccountID(r.Debits[i]), Credit: AccountID(r.Credits[i]), Amount: money.Amount(r.Amounts[i])}
 	}
 	return p
+}
+
+// balances puts together what an entry left in the accounts that it touched.
+func (r entryRow) balances() []After {
+	a := make([]After, min(len(r.Accounts), len(r.Afters)))
+	for i := range a {
+		a[i] = After{AccountID(r.Accounts[i]), money.Amount(r.Afters[i])}
+	}
+	return a
 }
 
 // reader is what a transaction and the pool have in common.
@@ -55,7 +70,7 @@ type reader interface {
 // The bounds beside a list of ids let the planner leave out the months that
 // none of them is in.
 const (
-	entryFields     = `e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, coalesce(v.reverses, 0) as reverses`
+	entryFields     = `e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, e.accounts, e.afters, coalesce(v.reverses, 0) as reverses`
 	sqlEntriesByRef = `
 select ` + entryFields + `, r.ref
 from entry_ref r join entry e on e.id = r.entry left join reversal v on v.entry = e.id
@@ -64,10 +79,6 @@ where r.ref = any($1)`
 select ` + entryFields + `, '' as ref
 from entry e left join reversal v on v.entry = e.id
 where e.id = any($1) and e.id between $2 and $3`
-	sqlAfters = `
-select s.account, s.entry, s.after
-from unnest($1::bigint[], $2::bigint[]) as u (account, entry) join statement s on s.account = u.account and s.entry = u.entry
-order by s.entry, s.account`
 	sqlReversed = `select reverses from reversal where reverses = any($1)`
 )
 
@@ -76,7 +87,7 @@ func (b *Book) byRefs(ctx context.Context, r reader, refs []string) ([]stored, e
 	if err := r.Select(ctx, &rows, sqlEntriesByRef, db.Array(refs)); err != nil {
 		return nil, fmt.Errorf("ledger: reading entries: %w", err)
 	}
-	return b.whole(ctx, r, rows)
+	return b.whole(rows), nil
 }
 
 func (b *Book) byIDs(ctx context.Context, r reader, ids []int64) ([]stored, error) {
@@ -87,51 +98,26 @@ func (b *Book) byIDs(ctx context.Context, r reader, ids []int64) ([]stored, erro
 	if err := r.Select(ctx, &rows, sqlEntriesByID, db.Array(ids), slices.Min(ids), slices.Max(ids)); err != nil {
 		return nil, fmt.Errorf("ledger: reading entries: %w", err)
 	}
-	return b.whole(ctx, r, rows)
+	return b.whole(rows), nil
 }
 
-// whole makes entries of rows: the house's stripes become its accounts, and the
-// balances after them are looked up.
-func (b *Book) whole(ctx context.Context, r reader, rows []entryRow) ([]stored, error) {
-	if len(rows) == 0 {
-		return nil, nil
-	}
+// whole makes entries of rows: the house's stripes become its accounts.
+func (b *Book) whole(rows []entryRow) []stored {
 	entries := make([]stored, len(rows))
-	place := make(map[int64]int, len(rows))
-	var accounts, touching []int64
 	for i, row := range rows {
-		place[row.ID] = i
 		entries[i] = stored{
 			ref: row.Ref, reverses: EntryID(row.Reverses),
 			Receipt: Receipt{
-				ID: EntryID(row.ID), At: row.At.UTC(), Kind: row.Kind, Memo: memoOf(row.Memo), Code: b.codes.code(EntryID(row.ID), row.At), Postings: row.postings(),
+				ID: EntryID(row.ID), At: row.At.UTC(), Kind: row.Kind, Memo: memoOf(row.Memo), Code: b.codes.code(EntryID(row.ID), row.At),
+				Postings: row.postings(), Afters: row.balances(),
 			},
 		}
-		touched := map[AccountID]bool{}
 		for k := range entries[i].Postings {
 			p := &entries[i].Postings[k]
 			p.Debit, p.Credit = whole(p.Debit), whole(p.Credit)
-			touched[p.Debit], touched[p.Credit] = true, true
-		}
-		for id := range touched {
-			if id >= houseEnds {
-				accounts, touching = append(accounts, int64(id)), append(touching, row.ID)
-			}
 		}
 	}
-	var after []struct {
-		Account AccountID    `db:"account"`
-		Entry   int64        `db:"entry"`
-		Balance money.Amount `db:"after"`
-	}
-	if err := r.Select(ctx, &after, sqlAfters, db.Array(accounts), db.Array(touching)); err != nil {
-		return nil, fmt.Errorf("ledger: reading statements: %w", err)
-	}
-	for _, a := range after {
-		e := &entries[place[a.Entry]]
-		e.Afters = append(e.Afters, After{a.Account, a.Balance})
-	}
-	return entries, nil
+	return entries
 }
 
 // known finds which Refs of a batch stand in the book.
@@ -207,14 +193,20 @@ func one(entries []stored, err error) (Receipt, error) {
 	return entries[0].Receipt, nil
 }
 
-const sqlStatement = `select entry from statement where account = $1 and entry < $2 order by entry desc limit $3`
+// Walks an account's list, from its last entry or from the one before $2.
+const sqlStatement = `
+with recursive walk (entry, place) as (
+    select case when $2::bigint = 0 then a.last_entry else (select e.befores[array_position(e.accounts, $1)] from entry e where e.id = $2) end, 1
+    from account a where a.id = $1
+    union all
+    select (select e.befores[array_position(e.accounts, $1)] from entry e where e.id = w.entry), place + 1
+    from walk w where w.entry <> 0 and place < $3
+)
+select entry from walk where entry <> 0 order by place`
 
 // Statement gives the newest entries that touch an account of a customer or a
 // till, newest first; before is 0 or the last entry of the page before.
 func (b *Book) Statement(ctx context.Context, id AccountID, before EntryID, limit int) ([]Receipt, error) {
-	if before == 0 {
-		before = 1<<63 - 1
-	}
 	var ids []int64
 	if err := b.pool.Select(ctx, &ids, sqlStatement, int64(id), int64(before), limit); err != nil {
 		return nil, fmt.Errorf("ledger: statement of account %d: %w", id, err)
@@ -223,7 +215,11 @@ func (b *Book) Statement(ctx context.Context, id AccountID, before EntryID, limi
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(entries, func(a, b stored) int { return cmp.Compare(b.ID, a.ID) })
+	place := make(map[EntryID]int, len(ids))
+	for i, id := range ids {
+		place[EntryID(id)] = i
+	}
+	slices.SortFunc(entries, func(a, b stored) int { return cmp.Compare(place[a.ID], place[b.ID]) })
 	receipts := make([]Receipt, len(entries))
 	for i, e := range entries {
 		receipts[i] = e.Receipt

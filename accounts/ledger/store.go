@@ -3,10 +3,9 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"strconv"
 	"sync"
+	"time"
 
 	"tuma/internal/db"
 )
@@ -117,39 +116,58 @@ func (p *poster) nextSeal(ctx context.Context, tx *db.Tx) (seal, error) {
 	return s, nil
 }
 
-// sqlWrite puts a whole batch into the book in one round trip. An entry's lists
-// come as the text of an array each, since a list of lists would be flattened.
-const sqlWrite = `
-with refs as (
-    insert into entry_ref (ref, entry) select * from unnest($5::text[], $4::bigint[])
-), reversals as (
-    insert into reversal (reverses, entry) select * from unnest($6::bigint[], $7::bigint[])
-), entries as (
-    insert into entry (id, at, chain, block, kind, memo, whys, debits, credits, amounts, digest)
-    select id, $1, $2, $3, kind, memo, whys::text[], debits::bigint[], credits::bigint[], amounts::bigint[], decode(digest, 'hex')
-    from unnest($4::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
-         as e (id, kind, memo, whys, debits, credits, amounts, digest)
-), statements as (
-    insert into statement (account, entry, after) select * from unnest($15::bigint[], $16::bigint[], $17::bigint[])
+// How many numbers a poster draws at a time (the increment of the sequence), and
+// how long it keeps them: an audit since a seal begins at the lowest number that
+// was used since, so an idle poster must not come back with old ones.
+const (
+	numbersDrawn = 1024
+	numbersLast  = 10 * time.Second
 )
-insert into block (chain, n, first, entries, digest) values ($2, $3, $20, $18, decode($19, 'hex'))`
 
-// write numbers the accepted entries, stores them and seals them as the next
-// block of the poster's chain; then their receipts are what the callers get.
-func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal, numbers []int64) error {
+const sqlNumbers = `select nextval('entry_number')`
+
+// number gives the accepted entries their ids, one after the other. Numbers of a
+// transaction that fails are never used again.
+func (p *poster) number(ctx context.Context, tx *db.Tx, j *judged) error {
+	n := int64(len(j.accepted))
+	if age := tx.Now.Sub(p.drawn); p.spare < n || age < 0 || age > numbersLast {
+		if err := tx.Get(ctx, &p.next, sqlNumbers); err != nil {
+			return fmt.Errorf("ledger: drawing numbers: %w", err)
+		}
+		p.spare, p.drawn = numbersDrawn, tx.Now
+	}
 	month := monthOf(tx.Now, p.book.zone)
-	e := newEntryColumns(len(numbers))
+	for i := range j.accepted {
+		r := &j.accepted[i].Receipt
+		r.ID = EntryID(month<<monthBits | (p.next + int64(i)))
+		r.Code = p.book.codes.code(r.ID, tx.Now)
+	}
+	p.next, p.spare = p.next+n, p.spare-n
+	return nil
+}
+
+// finish completes the accepted entries with the balances and entries before
+// them, seals them as the next block of the poster's chain, and makes the
+// receipts that the callers get.
+func (p *poster) finish(j *judged, s *seal, n nets, c *entryColumns) {
 	sealed := sha256.New()
 	for i := range j.accepted {
 		a := &j.accepted[i]
 		r := &a.Receipt
-		r.ID = EntryID(month<<monthBits | numbers[i])
-		r.Code = p.book.codes.code(r.ID, tx.Now)
-		memo := memoText(a.Entry.Memo)
+		for k := range r.Afters {
+			after := &r.Afters[k]
+			x := n[after.Account]
+			after.Balance += x.shift
+			c.accounts = append(c.accounts, int64(after.Account))
+			c.afters = append(c.afters, int64(after.Balance))
+			c.befores = append(c.befores, int64(x.before))
+			x.before = r.ID
+		}
+		c.touched = append(c.touched, int64(len(c.accounts)))
 		var digest []byte
-		digest, p.scratch = entryDigest(p.scratch, r.ID, r.At, r.Kind, a.Entry.Ref, a.Entry.Reverses, memo, r.Postings, r.Afters)
+		digest, p.scratch = entryDigest(p.scratch, r.ID, r.At, r.Kind, a.Entry.Ref, a.Entry.Reverses, c.memos[i], r.Postings, r.Afters)
 		sealed.Write(digest)
-		e.add(a, memo, digest)
+		c.digests = append(c.digests, digest)
 		for k := range r.Postings {
 			q := &r.Postings[k]
 			q.Debit, q.Credit = whole(q.Debit), whole(q.Credit)
@@ -161,16 +179,7 @@ func (p *poster) write(ctx context.Context, tx *db.Tx, j *judged, s *seal, numbe
 	if s.n == 1 {
 		head = genesis(s.chain)
 	}
-	s.digest = blockDigest(head, s.chain, s.n, int64(len(numbers)), sealed.Sum(nil))
-	_, err := tx.Exec(ctx, sqlWrite, tx.Now, s.chain, s.n,
-		db.Array(e.ids), db.Array(e.refs), db.Array(e.reverses), db.Array(e.reversing), db.Array(e.kinds), db.Array(e.memos),
-		db.Array(e.whys), db.Array(e.debits), db.Array(e.credits), db.Array(e.amounts), db.Array(e.digests),
-		db.Array(e.accounts), db.Array(e.touching), db.Array(e.afters),
-		len(numbers), hex.EncodeToString(s.digest), e.ids[0])
-	if err != nil {
-		return fmt.Errorf("ledger: writing: %w", err)
-	}
-	return nil
+	s.digest = blockDigest(head, s.chain, s.n, int64(len(j.accepted)), sealed.Sum(nil))
 }
 
 // answerTwins answers the entries whose Ref another one of the batch had first.
@@ -190,8 +199,16 @@ func (j *judged) answerTwins() {
 // The columns of a batch, as arrays for unnest.
 
 type moveColumns struct {
-	ids, deltas, lows, highs, spents []int64
-	debited                          []bool
+	ids, deltas, lows, highs, spents, lasts []int64
+	debited                                 []bool
+}
+
+func newMoveColumns(n int) *moveColumns {
+	c := &moveColumns{debited: make([]bool, 0, n)}
+	for _, s := range []*[]int64{&c.ids, &c.deltas, &c.lows, &c.highs, &c.spents, &c.lasts} {
+		*s = make([]int64, 0, n)
+	}
+	return c
 }
 
 func (c *moveColumns) add(id int64, n *net) {
@@ -210,59 +227,101 @@ func (c *moveColumns) add(id int64, n *net) {
 	c.highs = append(c.highs, int64(high))
 	c.spents = append(c.spents, int64(n.spent))
 	c.debited = append(c.debited, n.debited)
+	c.lasts = append(c.lasts, int64(n.last))
 }
 
+// entryColumns are the entries of a batch. An array of arrays would be flattened
+// by unnest, so the lists of all entries lie behind one another, and each entry
+// says where its own end.
 type entryColumns struct {
-	ids                            []int64
-	refs, kinds, memos, digests    []string
-	whys, debits, credits, amounts []string // an array's text for each entry
-	reverses, reversing            []int64
-	accounts, touching, afters     []int64 // of the statements
+	ids                      []int64
+	refs, kinds, memos, whys []string
+	digests                  [][]byte
+	reverses, reversing      []int64
+
+	debits, credits, amounts  []int64
+	postings                  []int64 // of each entry: where its postings end
+	accounts, afters, befores []int64
+	touched                   []int64 // of each entry: where its accounts end
 }
 
-func newEntryColumns(n int) *entryColumns {
-	c := &entryColumns{ids: make([]int64, 0, n)}
-	for _, s := range []*[]string{&c.refs, &c.kinds, &c.memos, &c.digests, &c.whys, &c.debits, &c.credits, &c.amounts} {
+// entryColumnsOf is what is known of the entries before the balances are.
+func entryColumnsOf(accepted []Accepted) *entryColumns {
+	n := len(accepted)
+	c := &entryColumns{digests: make([][]byte, 0, n)}
+	for _, s := range []*[]string{&c.refs, &c.kinds, &c.memos, &c.whys} {
 		*s = make([]string, 0, n)
 	}
-	for _, s := range []*[]int64{&c.accounts, &c.touching, &c.afters} {
-		*s = make([]int64, 0, 3*n)
+	for _, s := range []*[]int64{&c.ids, &c.postings, &c.touched} {
+		*s = make([]int64, 0, n)
+	}
+	for _, s := range []*[]int64{&c.debits, &c.credits, &c.amounts, &c.accounts, &c.afters, &c.befores} {
+		*s = make([]int64, 0, 4*n)
+	}
+	var whys []byte
+	for i := range accepted {
+		a := &accepted[i]
+		c.ids = append(c.ids, int64(a.Receipt.ID))
+		c.refs = append(c.refs, a.Entry.Ref)
+		c.kinds = append(c.kinds, a.Entry.Kind)
+		c.memos = append(c.memos, memoText(a.Entry.Memo))
+		whys = whys[:0]
+		for k, p := range a.Receipt.Postings {
+			if k > 0 {
+				whys = append(whys, ',')
+			}
+			whys = append(whys, p.Why...) // letters only; check sees to it
+			c.debits = append(c.debits, int64(p.Debit))
+			c.credits = append(c.credits, int64(p.Credit))
+			c.amounts = append(c.amounts, int64(p.Amount))
+		}
+		c.whys = append(c.whys, string(whys))
+		c.postings = append(c.postings, int64(len(c.amounts)))
+		if a.Entry.Reverses != 0 {
+			c.reverses = append(c.reverses, int64(a.Entry.Reverses))
+			c.reversing = append(c.reversing, int64(a.Receipt.ID))
+		}
 	}
 	return c
 }
 
-func (c *entryColumns) add(a *Accepted, memo string, digest []byte) {
-	r := &a.Receipt
-	c.ids = append(c.ids, int64(r.ID))
-	c.refs = append(c.refs, a.Entry.Ref)
-	c.kinds = append(c.kinds, a.Entry.Kind)
-	c.memos = append(c.memos, memo)
-	c.digests = append(c.digests, hex.EncodeToString(digest))
-	c.whys = append(c.whys, list(r.Postings, func(b []byte, p Posting) []byte { return append(b, p.Why...) }))
-	c.debits = append(c.debits, list(r.Postings, func(b []byte, p Posting) []byte { return strconv.AppendInt(b, int64(p.Debit), 10) }))
-	c.credits = append(c.credits, list(r.Postings, func(b []byte, p Posting) []byte { return strconv.AppendInt(b, int64(p.Credit), 10) }))
-	c.amounts = append(c.amounts, list(r.Postings, func(b []byte, p Posting) []byte { return strconv.AppendInt(b, int64(p.Amount), 10) }))
-	if a.Entry.Reverses != 0 {
-		c.reverses = append(c.reverses, int64(a.Entry.Reverses))
-		c.reversing = append(c.reversing, int64(r.ID))
+// sqlStore puts a whole batch into the book in one round trip. An entry's lists
+// begin where those of the entry before it end.
+const sqlStore = `
+with refs as (
+    insert into entry_ref (ref, entry) select * from unnest($5::text[], $4::bigint[])
+), reversals as (
+    insert into reversal (reverses, entry) select * from unnest($6::bigint[], $7::bigint[])
+), entries as (
+    insert into entry (id, at, chain, block, kind, memo, whys, debits, credits, amounts, accounts, afters, befores, digest)
+    select id, $1, $2, $3, kind, memo, whys, ($8::bigint[])[p:q], ($9::bigint[])[p:q], ($10::bigint[])[p:q],
+           ($11::bigint[])[s:t], ($12::bigint[])[s:t], ($13::bigint[])[s:t], digest
+    from unnest($4::bigint[], $14::text[], $15::text[], $16::text[], $17::bytea[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[])
+         as e (id, kind, memo, whys, digest, p, q, s, t)
+)
+insert into block (chain, n, first, entries, digest) values ($2, $3, $22, $23, $24)`
+
+func (c *entryColumns) store(ctx context.Context, tx *db.Tx, s seal) error {
+	_, err := tx.Exec(ctx, sqlStore, tx.Now, s.chain, s.n,
+		db.Array(c.ids), db.Array(c.refs), db.Array(c.reverses), db.Array(c.reversing),
+		db.Array(c.debits), db.Array(c.credits), db.Array(c.amounts), db.Array(c.accounts), db.Array(c.afters), db.Array(c.befores),
+		db.Array(c.kinds), db.Array(c.memos), db.Array(c.whys), db.Array(c.digests),
+		db.Array(begins(c.postings)), db.Array(c.postings), db.Array(begins(c.touched)), db.Array(c.touched),
+		c.ids[0], len(c.ids), s.digest)
+	if err != nil {
+		return fmt.Errorf("ledger: writing: %w", err)
 	}
-	for _, x := range r.Afters {
-		c.accounts = append(c.accounts, int64(x.Account))
-		c.touching = append(c.touching, int64(r.ID))
-		c.afters = append(c.afters, int64(x.Balance))
-	}
+	return nil
 }
 
-// list writes one thing of each posting as the text of an array. A Why has
-// letters only; check sees to it.
-func list(postings []Posting, thing func(b []byte, p Posting) []byte) string {
-	b := make([]byte, 0, 16*len(postings))
-	b = append(b, '{')
-	for i, p := range postings {
+// begins are the places, counted from one, where lists begin that end at ends.
+func begins(ends []int64) []int64 {
+	b := make([]int64, len(ends))
+	for i := range b {
+		b[i] = 1
 		if i > 0 {
-			b = append(b, ',')
+			b[i] = ends[i-1] + 1
 		}
-		b = thing(b, p)
 	}
-	return string(append(b, '}'))
+	return b
 }

@@ -66,11 +66,10 @@ const tortureOwner = "tuma"
 
 const (
 	sqlTortureEntries = `
-select coalesce(r.ref, ''), e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, coalesce(v.reverses, 0), coalesce(s.accounts, '{}'), coalesce(s.afters, '{}')
+select coalesce(r.ref, ''), e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, coalesce(v.reverses, 0), e.accounts, e.afters
 from entry e
 left join entry_ref r on r.entry = e.id
-left join reversal v on v.entry = e.id
-left join (select entry, array_agg(account order by account) as accounts, array_agg(after order by account) as afters from statement group by entry) s on s.entry = e.id`
+left join reversal v on v.entry = e.id`
 	sqlTortureBalances = `select id, balance from account`
 	sqlTortureNotices  = `
 select n.key, n.body, coalesce(r.ref, '') from notice n left join entry_ref r on r.entry = split_part(n.key, ':', 1)::bigint`
@@ -81,7 +80,7 @@ type bookEntry struct {
 	ref, kind, memo string
 	id, reverses    int64
 	at              time.Time
-	whys            db.Strings
+	whys            string
 	debits, credits db.Int64s
 	amounts         db.Int64s
 	touched, afters db.Int64s
@@ -89,8 +88,8 @@ type bookEntry struct {
 
 func (b *bookEntry) postings() []ledger.Posting {
 	p := make([]ledger.Posting, len(b.amounts))
-	for i := range p {
-		p[i] = ledger.Posting{Why: ledger.Why(b.whys[i]), Debit: whole(b.debits[i]), Credit: whole(b.credits[i]), Amount: money.Amount(b.amounts[i])}
+	for i, why := range strings.Split(b.whys, ",") {
+		p[i] = ledger.Posting{Why: ledger.Why(why), Debit: whole(b.debits[i]), Credit: whole(b.credits[i]), Amount: money.Amount(b.amounts[i])}
 	}
 	return p
 }

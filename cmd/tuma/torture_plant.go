@@ -13,9 +13,11 @@ import (
 
 const (
 	sqlPlantLostUpdate = `
-update account set balance = balance - 12345 where id = (select s.account from statement s join account a on a.id = s.account where a.balance >= 12345 order by s.entry desc limit 1)`
-	sqlPlantNoStatement = `delete from statement where (account, entry) = (select account, entry from statement order by entry desc limit 1)`
-	sqlPlantLessTax     = `
+update account set balance = balance - 12345 where id = (select id from account where id >= 1000 and balance >= 12345 order by last_entry desc limit 1)`
+	sqlPlantNoBalance = `
+update entry set accounts = trim_array(accounts, 1), afters = trim_array(afters, 1), befores = trim_array(befores, 1)
+where id = (select max(id) from entry where cardinality(accounts) > 0)`
+	sqlPlantLessTax = `
 update entry set amounts[3] = amounts[3] - 1 where id = (select max(id) from entry where kind = 'send')`
 )
 
@@ -31,7 +33,7 @@ func (t *torture) plant(ctx context.Context, pool *db.Pool) error {
 		if t.Plant == "lost-update" {
 			return one(tx.Exec(ctx, sqlPlantLostUpdate))
 		}
-		return errors.Join(one(tx.Exec(ctx, sqlPlantNoStatement)), one(tx.Exec(ctx, sqlPlantLessTax)))
+		return errors.Join(one(tx.Exec(ctx, sqlPlantNoBalance)), one(tx.Exec(ctx, sqlPlantLessTax)))
 	})
 }
 

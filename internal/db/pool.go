@@ -415,6 +415,3 @@ type (
 	Int64s  = pq.Int64Array
 	Strings = pq.StringArray
 )
-
-// Array passes a Go slice to a query, for unnest and = any.
-func Array(slice any) any { return pq.Array(slice) }

@@ -74,11 +74,11 @@ const (
 	sqlWrite = `
 insert into notice (key, once, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
 select key, false, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
-from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[]) as n (key, to_msisdn, lang, body, priority, expires)`
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[]) as n (key, to_msisdn, lang, body, priority, expires)`
 	sqlWriteOnce = `
 insert into notice (key, once, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
 select key, true, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
-from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[])
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])
      with ordinality as n (key, to_msisdn, lang, body, priority, expires, place)
 order by place
 on conflict (key) where once do nothing`
