@@ -17,7 +17,7 @@ from entry e, unnest(case e.kind
     when 'airtime' then array['payer']
     when 'reversal' then array['payer']
     else array[]::text[] end) as party
-where not exists (select from notice n where n.key = e.id || ':' || party)
+where not exists (select from every_notice n where n.key = e.id || ':' || party)
 order by 1, 3`
 
 const sqlUnordered = `

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"tuma/accounts/ledger"
+	"tuma/internal/db"
+	"tuma/sms/outbox"
 )
 
 func TestAuditNamesWhatIsMissing(t *testing.T) {
@@ -17,6 +19,17 @@ func TestAuditNamesWhatIsMissing(t *testing.T) {
 	_, err = w.Airtime(ctx, "air", asha, baraka.Phone, 50*shilling)
 	w.must(err)
 	w.proven()
+	w.must(w.pool.InTx(ctx, func(tx *db.Tx) error {
+		_, err := outbox.Unpack(ctx, tx)
+		return err
+	}))
+	w.proven()
+	_, err = w.Send(ctx, "packed", asha, baraka.Phone, 50*shilling)
+	w.must(err)
+	_, err = w.Send(ctx, "lost", asha, baraka.Phone, 50*shilling)
+	w.must(err)
+	w.proven() // some unpacked, some not
+	w.sql(`delete from owed where id = (select max(id) from owed)`)
 	// As it would be if the hooks were forgotten.
 	w.must(w.bare(ledger.Entry{Ref: "bare", Kind: "send", Postings: []ledger.Posting{{Why: ledger.Principal, Debit: asha.Wallet, Credit: baraka.Wallet, Amount: 100}}}))
 	w.must(w.bare(ledger.Entry{Ref: "bare air", Kind: "airtime", Postings: []ledger.Posting{{Why: ledger.Principal, Debit: asha.Wallet, Credit: w.house.Airtime, Amount: 100}}}))
@@ -27,6 +40,8 @@ func TestAuditNamesWhatIsMissing(t *testing.T) {
 		return id
 	}
 	want := []string{
+		fmt.Sprintf("entry %d (send) has none for its payee", id("lost")),
+		fmt.Sprintf("entry %d (send) has none for its payer", id("lost")),
 		fmt.Sprintf("entry %d (send) has none for its payee", id("bare")),
 		fmt.Sprintf("entry %d (send) has none for its payer", id("bare")),
 		fmt.Sprintf("entry %d (airtime) has none for its payer", id("bare air")),

@@ -213,7 +213,7 @@ func (w *world) books(want string, customers ...Customer) {
 func (w *world) texts(to phone.Number) []string {
 	w.t.Helper()
 	var bodies []string
-	w.must(w.pool.Select(w.t.Context(), &bodies, `select body from notice where to_msisdn = $1 order by id`, string(to)))
+	w.must(w.pool.Select(w.t.Context(), &bodies, `select body from every_notice where to_msisdn = $1 order by id`, string(to)))
 	return bodies
 }
 

@@ -46,10 +46,11 @@ func (s *Service) oweNotices(posted []ledger.Accepted) (func(context.Context, *d
 			notices = append(notices, outbox.Notice{Key: fmt.Sprintf("%d:%s", p.Receipt.ID, o.Party), To: o.To, Lang: o.Lang, Body: body, Priority: outbox.Receipt})
 		}
 	}
-	if len(notices) == 0 {
-		return nil, nil
+	lot, err := outbox.Pack(notices)
+	if err != nil {
+		return nil, err
 	}
-	return func(ctx context.Context, tx *db.Tx) error { return outbox.Write(ctx, tx, notices) }, nil
+	return lot.Write, nil
 }
 
 func (s *Service) noticeHoles(o Owed, r ledger.Receipt) text.Holes {

@@ -237,7 +237,7 @@ func (w *world) books(want string, who ...any) {
 func (w *world) last(to phone.Number) string {
 	w.t.Helper()
 	var bodies []string
-	w.must(w.pool.Select(w.t.Context(), &bodies, `select body from notice where to_msisdn = $1 order by id desc limit 1`, string(to)))
+	w.must(w.pool.Select(w.t.Context(), &bodies, `select body from every_notice where to_msisdn = $1 order by id desc limit 1`, string(to)))
 	if len(bodies) == 0 {
 		return ""
 	}

@@ -90,6 +90,23 @@ func owe(t *testing.T, pool *db.Pool, notices ...outbox.Notice) {
 	}
 }
 
+// oweLots owes notices as the book does, a commit for each lot.
+func oweLots(t *testing.T, pool *db.Pool, lots ...[]outbox.Notice) {
+	t.Helper()
+	for _, notices := range lots {
+		err := pool.InTx(t.Context(), func(tx *db.Tx) error {
+			lot, err := outbox.Pack(notices)
+			if err != nil {
+				return err
+			}
+			return lot.Write(t.Context(), tx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // became waits until the phone's notice has that status.
 func became(t *testing.T, pool *db.Pool, to phone.Number, key, status string) outbox.Record {
 	t.Helper()

@@ -75,7 +75,7 @@ func (w *world) stage() *dialogues.Local {
 			return nil
 		},
 		Inbox: func(ctx context.Context, p dialogues.Person) (bodies []string, err error) {
-			err = w.pool.Select(ctx, &bodies, `select body from notice where to_msisdn = $1 order by id`, p.Number)
+			err = w.pool.Select(ctx, &bodies, `select body from every_notice where to_msisdn = $1 order by id`, p.Number)
 			return bodies, err
 		},
 		Ledger: w.books,
@@ -196,7 +196,7 @@ func TestDialoguesOverHTTP(t *testing.T) {
 			Body string `db:"body" json:"body"`
 		}
 		inbox := []sms{}
-		if err := w.pool.Select(r.Context(), &inbox, `select body from notice where to_msisdn = $1 order by id`, r.PathValue("number")); err != nil {
+		if err := w.pool.Select(r.Context(), &inbox, `select body from every_notice where to_msisdn = $1 order by id`, r.PathValue("number")); err != nil {
 			http.Error(rw, err.Error(), http.StatusInternalServerError)
 			return
 		}

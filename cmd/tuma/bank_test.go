@@ -267,7 +267,7 @@ func (b *bank) problems(h *history) (problems []string) {
 func (b *bank) notices(applied []attempt) (problems []string) {
 	b.t.Helper()
 	owed := map[string]int{} // by number and body
-	rows, err := b.super.Query(`select to_msisdn, body from notice`)
+	rows, err := b.super.Query(`select to_msisdn, body from every_notice`)
 	b.must(err)
 	defer rows.Close()
 	numbers := map[string]bool{}

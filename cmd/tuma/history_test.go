@@ -81,7 +81,7 @@ type entry struct {
 const sqlJournal = `
 select r.ref, e.kind, coalesce(e.memo::json->>'from', ''), coalesce(e.memo::json->>'to', ''),
        coalesce(sum(p.amount) filter (where p.why = 'principal'), 0)::bigint, coalesce(sum(p.amount) filter (where p.why = 'fee'), 0)::bigint,
-       coalesce((select min(left(n.body, 10)) from notice n where n.key in (e.id || ':payer', e.id || ':payee')), '')
+       coalesce((select min(left(n.body, 10)) from every_notice n where n.key in (e.id || ':payer', e.id || ':payee')), '')
 from entry_ref r join entry e on e.id = r.entry join posting p on p.entry = e.id
 group by e.id, r.ref, e.kind, e.memo order by e.id`
 

@@ -68,7 +68,7 @@ func TestKill(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := pool.QueryRow(`select (select count(*) from airtime_order where status = 'pending') + (select count(*) from notice where status in ('queued', 'sending'))`).Scan(&left); err != nil {
+		if err := pool.QueryRow(`select (select count(*) from airtime_order where status = 'pending') + (select count(*) from every_notice where status in ('owed', 'queued', 'sending'))`).Scan(&left); err != nil {
 			t.Fatal(err)
 		}
 		return left == 0

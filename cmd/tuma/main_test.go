@@ -284,8 +284,18 @@ func (b *bank) wait(d time.Duration) {
 func (b *bank) relayed() {
 	b.t.Helper()
 	eventually(b.t, 15*time.Second, "all notices sent", func() bool {
-		return b.count(`select count(*) from notice where status in ('queued', 'sending')`) == 0
+		return b.count(`select count(*) from every_notice where status in ('owed', 'queued', 'sending')`) == 0
 	})
+}
+
+// keepPacked has the relay leave lots as they are until the transaction ends.
+func (b *bank) keepPacked() *sql.Tx {
+	b.t.Helper()
+	tx, err := b.super.Begin()
+	b.must(err)
+	_, err = tx.Exec(`select pg_advisory_xact_lock(3340003)`)
+	b.must(err)
+	return tx
 }
 
 // settled waits until the relay and the airtime orders have nothing left to do.

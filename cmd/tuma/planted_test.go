@@ -52,6 +52,16 @@ func TestPlantedFaults(all *testing.T) {
 		{"a balance", sql(`update account set balance = balance + 1 where id = (select wallet from customer order by id limit 1)`), "audit: balance equals postings"},
 		{"a changed posting", sql(`update entry set amounts[1] = amounts[1] + 1 where kind = 'send'`), "audit: entry is as it was written"},
 		{"a notice that was never written", sql(`delete from notice where key like '%:payee' and id = (select max(id) from notice where key like '%:payee')`), "audit: parties are owed notices"},
+		{"a lot of notices that is lost", func(t *testing.T, b *bank, _ *history) {
+			keep := b.keepPacked()
+			defer keep.Rollback()
+			c, err := b.service.accounts.ByPhone(t.Context(), asha)
+			b.must(err)
+			_, err = b.service.accounts.Send(t.Context(), "ussd:at:s8:pay", c, phone.Number(baraka), 100_00)
+			b.must(err)
+			_, err = b.super.Exec(`delete from owed`)
+			b.must(err)
+		}, "audit: parties are owed notices"},
 		{"an SMS twice", func(_ *testing.T, b *bank, _ *history) {
 			inbox, err := b.network.Inbox(baraka)
 			b.must(err)

@@ -72,7 +72,7 @@ left join entry_ref r on r.entry = e.id
 left join reversal v on v.entry = e.id`
 	sqlTortureBalances = `select id, balance from account`
 	sqlTortureNotices  = `
-select n.key, n.body, coalesce(r.ref, '') from notice n left join entry_ref r on r.entry = split_part(n.key, ':', 1)::bigint`
+select n.key, n.body, coalesce(r.ref, '') from every_notice n left join entry_ref r on r.entry = split_part(n.key, ':', 1)::bigint`
 )
 
 // bookEntry is an entry as the book has it.

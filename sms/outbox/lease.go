@@ -65,6 +65,10 @@ const turns = 8
 // they should be sent, on behalf of who (a name for one running relay). At
 // most one of a recipient is among them, codes apart. Notices that have
 // expired are put aside on the way and only counted.
+//
+// Lots are unpacked first, unpackAtOnce notices or so, and more of them only when
+// nothing was due: of a long queue of lots the newest are not looked at yet, and
+// wait for their turn whatever their priority.
 func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who string) (due []Due, expired int, err error) {
 	var rows []struct {
 		ID        int64        `db:"id"`
@@ -80,12 +84,18 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 		Status    string       `db:"status"`
 	}
 	var until time.Time
-	err = pool.InTx(ctx, func(tx *db.Tx) error {
-		rows, until = nil, tx.Now.Add(lease)
-		return tx.Select(ctx, &rows, sqlLease, tx.Now, n, until, who, turns)
-	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("outbox: lease: %w", err)
+	for more := true; more && len(rows) == 0; {
+		err = pool.InTx(ctx, func(tx *db.Tx) error {
+			unpacked, err := Unpack(ctx, tx)
+			if err != nil {
+				return err
+			}
+			rows, until, more = nil, tx.Now.Add(lease), unpacked >= unpackAtOnce
+			return tx.Select(ctx, &rows, sqlLease, tx.Now, n, until, who, turns)
+		})
+		if err != nil {
+			return nil, 0, fmt.Errorf("outbox: lease: %w", err)
+		}
 	}
 	for _, r := range rows {
 		if r.Status == "expired" {

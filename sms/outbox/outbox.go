@@ -1,7 +1,9 @@
-// Package outbox is the table of notices: the SMS that we owe somebody. What
-// owes a notice writes it in its own commit (Write), so neither can be without
-// the other; a relay leases the due ones, sends them and says what became of
-// each (Lease, Done, Retry, Fail).
+// Package outbox holds the notices: the SMS that we owe somebody. What owes
+// notices writes them in its own commit, so neither can be without the other:
+// as one lot (Pack, Lot.Write), which is cheap, or, where no entry says that they
+// are owed once, as notices whose keys do (WriteOnce). A relay unpacks the lots,
+// leases what is due, sends it and says what became of each (Lease, Done, Retry,
+// Fail).
 //
 // It knows no gateway and no wording, and it never decides whether to try
 // again: that is the relay's.
@@ -29,7 +31,7 @@ const (
 	Rest    = 2
 )
 
-// Limits on what Write takes, in bytes and characters. 1,600 characters is
+// Limits on a notice, in bytes and characters. 1,600 characters is
 // the most that gateways accept in one message.
 const (
 	maxKey  = 120
@@ -71,14 +73,10 @@ func storable(s string) bool {
 
 // One round trip for any number of notices, in the order of the list.
 const (
-	sqlWrite = `
-insert into notice (key, once, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
-select key, false, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
-from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[]) as n (key, to_msisdn, lang, body, priority, expires)`
 	sqlWriteOnce = `
 insert into notice (key, once, to_msisdn, lang, body, priority, created_at, next_try_at, expires_at)
-select key, true, to_msisdn, lang, body, priority, $1, $1, nullif(expires, '')::timestamptz
-from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])
+select key, true, to_msisdn, lang, body, priority, $1, $1, nullif(expires, 'infinity')
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[]::timestamptz[])
      with ordinality as n (key, to_msisdn, lang, body, priority, expires, place)
 order by place
 on conflict (key) where once do nothing`
@@ -100,36 +98,15 @@ func Wake(ctx context.Context, pool *db.Pool) error {
 	return nil
 }
 
-// Write adds notices that something in the same transaction owes exactly once:
-// an entry of the book. An error means a notice that no caller should have made,
-// or a lost database; nothing is written then.
-func Write(ctx context.Context, tx *db.Tx, notices []Notice) error {
-	return write(ctx, tx, sqlWrite, notices)
-}
-
 // WriteOnce adds notices whose Key decides: one that is there already, or twice
-// in the list, is left as it was first.
+// in the list, is left as it was first. They are in no lot, so
+// one may overtake what is still packed.
 func WriteOnce(ctx context.Context, tx *db.Tx, notices []Notice) error {
-	return write(ctx, tx, sqlWriteOnce, notices)
-}
-
-func write(ctx context.Context, tx *db.Tx, query string, notices []Notice) error {
-	if len(notices) == 0 {
-		return nil
+	l, err := pack(notices)
+	if err != nil || len(notices) == 0 {
+		return err
 	}
-	keys, tos, langs := make([]string, len(notices)), make([]string, len(notices)), make([]string, len(notices))
-	bodies, expiries, priorities := make([]string, len(notices)), make([]string, len(notices)), make([]int64, len(notices))
-	for i, n := range notices {
-		if err := n.check(); err != nil {
-			return err
-		}
-		keys[i], tos[i], langs[i], bodies[i], priorities[i] = n.Key, string(n.To), n.Lang, n.Body, int64(n.Priority)
-		if !n.Expires.IsZero() {
-			expiries[i] = n.Expires.UTC().Format(time.RFC3339Nano)
-		}
-	}
-	_, err := tx.Exec(ctx, query, tx.Now, db.Array(keys), db.Array(tos), db.Array(langs), db.Array(bodies), db.Array(priorities), db.Array(expiries))
-	if err != nil {
+	if _, err := tx.Exec(ctx, sqlWriteOnce, append([]any{tx.Now}, l.columns()...)...); err != nil {
 		return fmt.Errorf("outbox: write: %w", err)
 	}
 	return nil

@@ -43,9 +43,40 @@ func open(t *testing.T) (*db.Pool, *clock) {
 
 func write(t *testing.T, pool *db.Pool, notices ...outbox.Notice) {
 	t.Helper()
-	if err := pool.InTx(t.Context(), func(tx *db.Tx) error { return outbox.Write(t.Context(), tx, notices) }); err != nil {
+	if err := pool.InTx(t.Context(), func(tx *db.Tx) error { return writeIn(t, tx, notices...) }); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// writeIn writes one lot.
+func writeIn(t *testing.T, tx *db.Tx, notices ...outbox.Notice) error {
+	t.Helper()
+	lot, err := outbox.Pack(notices)
+	if err != nil {
+		return err
+	}
+	return lot.Write(t.Context(), tx)
+}
+
+// unpack makes notices of what is owed, as a relay does.
+func unpack(t *testing.T, pool *db.Pool) (n int64) {
+	t.Helper()
+	err := pool.InTx(t.Context(), func(tx *db.Tx) (err error) {
+		n, err = outbox.Unpack(t.Context(), tx)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func count(t *testing.T, pool *db.Pool, query string) (n int) {
+	t.Helper()
+	if err := pool.Get(t.Context(), &n, query); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func writeOnce(t *testing.T, pool *db.Pool, notices ...outbox.Notice) {
@@ -112,7 +143,7 @@ func TestWriteIsPartOfItsTransaction(t *testing.T) {
 	pool, c := open(t)
 	refusal := errors.New("insufficient")
 	err := pool.InTx(t.Context(), func(tx *db.Tx) error {
-		if err := outbox.Write(t.Context(), tx, []outbox.Notice{{Key: "a", To: asha, Body: "never"}}); err != nil {
+		if err := writeIn(t, tx, outbox.Notice{Key: "a", To: asha, Body: "never"}); err != nil {
 			return err
 		}
 		return refusal
@@ -121,6 +152,9 @@ func TestWriteIsPartOfItsTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, lease(t, pool, 9, "r"))
+	if n := count(t, pool, `select count(*) from every_notice`); n != 0 {
+		t.Errorf("%d are owed by a transaction that was undone", n)
+	}
 
 	n := outbox.Notice{Key: "UKM4Q7X2PA:payer", To: asha, Lang: "sw", Body: "Imethibitishwa.\n\"Ksh5\", {1} \\ 'é' €", Priority: outbox.Receipt, Expires: c.now().Add(time.Hour)}
 	write(t, pool, n)
@@ -130,23 +164,35 @@ func TestWriteIsPartOfItsTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]outbox.Record{{Notice: n, Status: "queued", Created: written, NextAttempt: written}}, got); diff != "" {
+	record := outbox.Record{Notice: n, Status: "owed", Created: written, NextAttempt: written}
+	if diff := cmp.Diff([]outbox.Record{record}, got); diff != "" {
 		t.Error(diff)
+	}
+	unpack(t, pool)
+	record.Status = "queued"
+	if diff := cmp.Diff(record, status(t, pool, asha, n.Key)); diff != "" {
+		t.Errorf("unpacked: %s", diff)
 	}
 	write(t, pool) // nothing to write is fine
 	writeOnce(t, pool)
+	if n := count(t, pool, `select count(*) from owed`); n != 0 {
+		t.Errorf("%d lots of nothing", n)
+	}
 }
 
-// Write adds every notice, whatever its key, in the order of the list: its
-// caller owes it exactly once already.
-func TestWriteDoesNotLookAtKeys(t *testing.T) {
+// A lot holds every notice, whatever its key, in the order of the list: its
+// writer owes it exactly once already.
+func TestALotDoesNotLookAtKeys(t *testing.T) {
 	t.Parallel()
 	pool, _ := open(t)
 	write(t, pool, outbox.Notice{Key: "k", To: asha, Body: "1"}, outbox.Notice{Key: "k", To: asha, Body: "2"}, outbox.Notice{Key: "j", To: asha, Body: "3"})
-	writeOnce(t, pool, outbox.Notice{Key: "k", To: asha, Body: "4"}) // a key of Write's is none of WriteOnce's
+	writeOnce(t, pool, outbox.Notice{Key: "k", To: asha, Body: "4"}) // a key of a lot is none of WriteOnce's
 	write(t, pool, outbox.Notice{Key: "k", To: asha, Body: "5"})
-	if diff := cmp.Diff([]string{"1", "2", "3", "4", "5"}, bodies(t, pool, asha)); diff != "" {
-		t.Error(diff)
+	for _, when := range []string{"packed", "unpacked"} {
+		if diff := cmp.Diff([]string{"1", "2", "3", "4", "5"}, bodies(t, pool, asha)); diff != "" {
+			t.Errorf("%s: %s", when, diff)
+		}
+		unpack(t, pool)
 	}
 }
 
@@ -240,15 +286,18 @@ func TestWriteRefusesWhatWouldAbortThePosting(t *testing.T) {
 		bad := good
 		spoil(&bad)
 		err := pool.InTx(t.Context(), func(tx *db.Tx) error {
-			err := outbox.Write(t.Context(), tx, []outbox.Notice{good, bad})
-			if err == nil || strings.Contains(err.Error(), "SECRET") {
+			lot, err := outbox.Pack([]outbox.Notice{good, bad})
+			if err == nil || !strings.HasPrefix(err.Error(), "outbox: notice ") || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("%s: %v", name, err)
+			}
+			if err := lot.Write(t.Context(), tx); err != nil { // of what was refused, nothing
 				t.Errorf("%s: %v", name, err)
 			}
 			// The transaction still works: a posting in it is not lost.
-			if err := outbox.WriteOnce(t.Context(), tx, []outbox.Notice{good, bad}); err == nil {
-				t.Errorf("%s: no error from WriteOnce", name)
+			if again := outbox.WriteOnce(t.Context(), tx, []outbox.Notice{good, bad}); again == nil || again.Error() != err.Error() {
+				t.Errorf("%s: WriteOnce: %v", name, again)
 			}
-			return outbox.Write(t.Context(), tx, []outbox.Notice{{Key: name, To: baraka, Body: "x"}})
+			return writeIn(t, tx, outbox.Notice{Key: name, To: baraka, Body: "x"})
 		})
 		if err != nil {
 			t.Errorf("%s: the transaction was aborted: %v", name, err)
@@ -343,6 +392,7 @@ func TestLeaseDoesNotWaitForAnother(t *testing.T) {
 	t.Parallel()
 	pool, _ := open(t)
 	write(t, pool, outbox.Notice{Key: "1", To: asha, Body: "x"}, outbox.Notice{Key: "2", To: baraka, Body: "x"})
+	unpack(t, pool)
 	err := pool.InTx(t.Context(), func(tx *db.Tx) error {
 		if _, err := tx.Exec(t.Context(), "select from notice where key = '1' for update"); err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 // Record is a notice and what became of it.
 type Record struct {
 	Notice
-	Status      string // queued, sending, sent, failed, expired
+	Status      string // owed (in a lot), queued, sending, sent, failed, expired
 	Attempts    int
 	Gateway     string // of the last attempt that ended
 	ProviderID  string
@@ -25,10 +25,10 @@ type Record struct {
 const sqlFor = `
 select key, to_msisdn, lang, body, priority, expires_at, status, attempts, coalesce(gateway, '') as gateway,
        coalesce(provider_id, '') as provider_id, coalesce(error, '') as error, created_at, sent_at, next_try_at
-from notice where to_msisdn = $1 order by id desc limit $2`
+from every_notice where to_msisdn = $1 order by id desc limit $2`
 
 // For lists what a phone was or will be sent, the newest first. It walks back
-// through the table (which has no index for it, to keep writing cheap): for
+// through the tables (which have no index for it, to keep writing cheap): for
 // tests and for an operator who looks into a complaint, not for a request.
 func For(ctx context.Context, pool *db.Pool, msisdn phone.Number, limit int) ([]Record, error) {
 	var rows []struct {
