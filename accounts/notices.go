@@ -3,6 +3,8 @@ package accounts
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,15 +37,29 @@ type Rider struct {
 
 // oweNotices writes the notices of a commit's entries into the outbox.
 func (s *Service) oweNotices(posted []ledger.Accepted) (func(context.Context, *db.Tx) error, error) {
-	var notices []outbox.Notice
+	notices := make([]outbox.Notice, 0, 2*len(posted))
+	h := text.Holes{} // one for all: there are hundreds of notices
+	var stamp text.Holes
+	var stamped time.Time
 	for _, p := range posted {
+		r := p.Receipt
+		if stamp == nil || !r.At.Equal(stamped) {
+			stamp, stamped = s.stamp(r.At), r.At
+		}
 		rider, _ := p.Entry.Rider.(Rider)
 		for _, o := range rider.Owed {
-			body, err := fill(s.words, o.Lang, o.Text, s.noticeHoles(o, p.Receipt))
+			clear(h)
+			maps.Copy(s.common(h), stamp)
+			maps.Copy(h, o.Holes)
+			h["code"] = r.Code
+			if balance, ok := r.After(o.Account); ok {
+				h["balance"] = s.Money(balance)
+			}
+			body, err := fill(s.words, o.Lang, o.Text, h)
 			if err != nil {
 				return nil, fmt.Errorf("accounts: notice %s: %w", o.Text, err)
 			}
-			notices = append(notices, outbox.Notice{Key: fmt.Sprintf("%d:%s", p.Receipt.ID, o.Party), To: o.To, Lang: o.Lang, Body: body, Priority: outbox.Receipt})
+			notices = append(notices, outbox.Notice{Key: strconv.FormatInt(int64(r.ID), 10) + ":" + o.Party, To: o.To, Lang: o.Lang, Body: body, Priority: outbox.Receipt})
 		}
 	}
 	lot, err := outbox.Pack(notices)
@@ -51,18 +67,6 @@ func (s *Service) oweNotices(posted []ledger.Accepted) (func(context.Context, *d
 		return nil, err
 	}
 	return lot.Write, nil
-}
-
-func (s *Service) noticeHoles(o Owed, r ledger.Receipt) text.Holes {
-	h := s.common(s.stamp(r.At))
-	for k, v := range o.Holes {
-		h[k] = v
-	}
-	h["code"] = r.Code
-	if balance, ok := r.After(o.Account); ok {
-		h["balance"] = s.Money(balance)
-	}
-	return h
 }
 
 // common adds what every notice may speak of.

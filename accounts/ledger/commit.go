@@ -275,7 +275,7 @@ func (b *Book) judge(batch []*request, known map[string]stored, originals map[En
 		}
 		here[e.Ref] = len(j.accepted)
 		j.places = append(j.places, i)
-		j.accepted = append(j.accepted, Accepted{Entry: e, Receipt: Receipt{At: now, Kind: e.Kind, Postings: postings, Afters: afters, Memo: e.Memo}})
+		j.accepted = append(j.accepted, Accepted{Entry: e, Receipt: Receipt{At: now, Kind: e.Kind, Postings: postings, Afters: afters, Memo: e.Memo}, memo: r.memo})
 		if e.Reverses != 0 {
 			o := originals[e.Reverses]
 			o.reversed = true

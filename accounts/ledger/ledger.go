@@ -153,28 +153,31 @@ type Hook func(posted []Accepted) (write func(ctx context.Context, tx *db.Tx) er
 type Accepted struct {
 	Entry   Entry
 	Receipt Receipt
+	memo    string // Entry.Memo as it is stored
 }
 
-func (e Entry) check() error {
+// check gives the entry's memo as it is stored, or ErrMalformed.
+func (e Entry) check() (memo string, err error) {
 	switch {
 	case e.Ref == "" || len(e.Ref) > MaxRef:
-		return fmt.Errorf("%w: a Ref has 1 to %d bytes, this has %d", ErrMalformed, MaxRef, len(e.Ref))
+		return "", fmt.Errorf("%w: a Ref has 1 to %d bytes, this has %d", ErrMalformed, MaxRef, len(e.Ref))
 	case e.Kind == "":
-		return fmt.Errorf("%w: no kind", ErrMalformed)
+		return "", fmt.Errorf("%w: no kind", ErrMalformed)
 	case e.Reverses != 0 && len(e.Postings) != 0:
-		return fmt.Errorf("%w: a reversal has no postings of its own", ErrMalformed)
+		return "", fmt.Errorf("%w: a reversal has no postings of its own", ErrMalformed)
 	case e.Reverses == 0 && len(e.Postings) == 0:
-		return fmt.Errorf("%w: no postings", ErrMalformed)
+		return "", fmt.Errorf("%w: no postings", ErrMalformed)
 	case len(e.Postings) > MaxPostings:
-		return fmt.Errorf("%w: %d postings, at most %d", ErrMalformed, len(e.Postings), MaxPostings)
+		return "", fmt.Errorf("%w: %d postings, at most %d", ErrMalformed, len(e.Postings), MaxPostings)
 	}
 	for i, p := range e.Postings {
 		if p.Amount <= 0 || p.Amount > MaxAmount || p.Debit == p.Credit || !p.Why.known() {
-			return fmt.Errorf("%w: posting %d: %+v", ErrMalformed, i, p)
+			return "", fmt.Errorf("%w: posting %d: %+v", ErrMalformed, i, p)
 		}
 	}
-	if n := len(memoText(e.Memo)); n > MaxMemo {
-		return fmt.Errorf("%w: the memo has %d bytes, at most %d", ErrMalformed, n, MaxMemo)
+	memo = memoText(e.Memo)
+	if len(memo) > MaxMemo {
+		return "", fmt.Errorf("%w: the memo has %d bytes, at most %d", ErrMalformed, len(memo), MaxMemo)
 	}
-	return nil
+	return memo, nil
 }

@@ -53,6 +53,7 @@ type Book struct {
 // request is one caller's entry on its way.
 type request struct {
 	entry  Entry
+	memo   string // as it is stored
 	state  atomic.Int32
 	answer chan answer // room for one: the poster never waits
 
@@ -123,10 +124,11 @@ func (b *Book) Day(at time.Time) time.Time {
 // ErrNotPosted (nothing happened), ErrUnknown (post again with the same Ref, or
 // ask ByRef), or a fault of the database (nothing happened).
 func (b *Book) Post(ctx context.Context, e Entry) (Receipt, error) {
-	if err := e.check(); err != nil {
+	memo, err := e.check()
+	if err != nil {
 		return Receipt{}, err
 	}
-	r := &request{entry: e, answer: make(chan answer, 1)}
+	r := &request{entry: e, memo: memo, answer: make(chan answer, 1)}
 	select {
 	case <-b.closed:
 		return Receipt{}, ErrClosed

@@ -264,7 +264,7 @@ func entryColumnsOf(accepted []Accepted) *entryColumns {
 		c.ids = append(c.ids, int64(a.Receipt.ID))
 		c.refs = append(c.refs, a.Entry.Ref)
 		c.kinds = append(c.kinds, a.Entry.Kind)
-		c.memos = append(c.memos, memoText(a.Entry.Memo))
+		c.memos = append(c.memos, a.memo)
 		whys = whys[:0]
 		for k, p := range a.Receipt.Postings {
 			if k > 0 {

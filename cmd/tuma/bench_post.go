@@ -221,44 +221,63 @@ func (c *benchPost) prepare(ctx context.Context, services []*service) (*postLoad
 }
 
 // fill puts money into every wallet, as many as an entry can hold at a time, and
-// goes round until the history is long enough.
+// then makes payments, whose SMS are long forgotten, until the history is long
+// enough.
 func (l *postLoad) fill(ctx context.Context) (err error) {
-	slots := make(chan struct{}, 64)
-	for round := 0; round == 0 || l.history < int64(l.History); round++ {
-		fmt.Fprintf(os.Stderr, "\r%d postings of history   ", l.history)
-		amount := money.Amount(1_00)
-		if round == 0 {
-			amount = 1_000_000_00
+	var done atomic.Int64
+	said := time.NewTicker(time.Second)
+	defer said.Stop()
+	go func() {
+		for range said.C {
+			fmt.Fprintf(os.Stderr, "\r%d postings of history   ", done.Load())
 		}
+	}()
+	book := l.services[0].accounts.Book()
+	post := func(n int64, entry func(i int64) ledger.Entry) error {
+		var next atomic.Int64
+		errs := make([]error, l.Callers)
 		var wg sync.WaitGroup
-		var failed atomic.Pointer[error]
-		for first := 0; first < len(l.wallets); first += ledger.MaxPostings {
-			e := ledger.Entry{Ref: fmt.Sprintf("fill:%04d:%08d", round, first), Kind: "fill"}
-			for _, w := range l.wallets[first:min(first+ledger.MaxPostings, len(l.wallets))] {
-				e.Postings = append(e.Postings, ledger.Posting{Why: ledger.Principal, Debit: l.house.Trust, Credit: w, Amount: amount})
-			}
-			slots <- struct{}{}
+		for c := range l.Callers {
 			wg.Go(func() {
-				defer func() { <-slots }()
-				if _, err := l.services[0].accounts.Book().Post(ctx, e); err != nil {
-					failed.Store(&err)
+				for i := next.Add(1) - 1; i < n && errs[c] == nil; i = next.Add(1) - 1 {
+					e := entry(i)
+					_, errs[c] = book.Post(ctx, e)
+					done.Add(int64(len(e.Postings)))
 				}
 			})
 		}
 		wg.Wait()
-		if err := failed.Load(); err != nil {
-			return *err
-		}
-		l.history += int64(len(l.wallets))
+		return errors.Join(errs...)
 	}
-	fmt.Fprintln(os.Stderr)
+	wide := int64(len(l.wallets)+ledger.MaxPostings-1) / ledger.MaxPostings
+	err = post(wide, func(i int64) ledger.Entry {
+		first := int(i) * ledger.MaxPostings
+		e := ledger.Entry{Ref: fmt.Sprintf("fill:%08d", first), Kind: "fill"}
+		for _, w := range l.wallets[first:min(first+ledger.MaxPostings, len(l.wallets))] {
+			e.Postings = append(e.Postings, ledger.Posting{Why: ledger.Principal, Debit: l.house.Trust, Credit: w, Amount: 1_000_000_00})
+		}
+		return e
+	})
+	if err != nil {
+		return err
+	}
+	err = post((int64(l.History)-done.Load()+3)/4, func(i int64) ledger.Entry {
+		e := l.payment(rand.New(rand.NewPCG(0, uint64(i))), fmt.Sprintf("history:%010d", i), 4)
+		e.Kind, e.Rider = "fill", nil
+		return e
+	})
+	if err != nil {
+		return err
+	}
+	l.history = done.Load()
+	fmt.Fprintf(os.Stderr, "\r%d postings of history   \n", l.history)
 	l.filled, err = ledger.Seal(ctx, l.services[0].pool)
 	return err
 }
 
 // payment is what a send is: an amount, its fee, the tax in it, a commission,
 // and a notice for each party.
-func (l *postLoad) payment(dice *rand.Rand, ref string) ledger.Entry {
+func (l *postLoad) payment(dice *rand.Rand, ref string, legs int) ledger.Entry {
 	from := l.wallets[dice.IntN(len(l.wallets))]
 	to := l.wallets[dice.IntN(len(l.wallets))]
 	if dice.IntN(100) < l.Hot {
@@ -275,27 +294,28 @@ func (l *postLoad) payment(dice *rand.Rand, ref string) ledger.Entry {
 		amount = 2_000_000_000_00
 	}
 	h := l.house
-	legs := []ledger.Posting{
+	postings := []ledger.Posting{
 		{Why: ledger.Principal, Debit: from, Credit: to, Amount: amount},
 		{Why: ledger.Fee, Debit: from, Credit: h.Fees, Amount: 7_00},
 		{Why: ledger.Tax, Debit: h.Fees, Credit: h.Tax, Amount: 91},
 		{Why: ledger.Commission, Debit: h.CommissionExpense, Credit: l.earned[int(to)%len(l.earned)], Amount: 2_00},
 	}
 	s := l.services[0].accounts
+	payer, payee := benchNumber(from), benchNumber(to)
 	return ledger.Entry{
-		Ref: ref, Kind: "send", Postings: legs[:l.Legs],
-		Memo: map[string]string{"from": string(benchFrom), "from_name": "ASHA JUMA", "to": string(benchTo), "to_name": "BARAKA OTIENO"},
+		Ref: ref, Kind: "send", Postings: postings[:legs],
+		Memo: map[string]string{"from": string(payer), "from_name": "ASHA JUMA", "to": string(payee), "to_name": "BARAKA OTIENO"},
 		Rider: accounts.Rider{Owed: []accounts.Owed{
-			{Party: "payer", To: benchFrom, Lang: "en", Text: "send_payer", Account: from, Holes: text.Holes{"amount": s.Money(amount), "fee": "Ksh7.00", "name": "BARAKA OTIENO", "number": "0712000002"}},
-			{Party: "payee", To: benchTo, Lang: "sw", Text: "send_payee", Account: to, Holes: text.Holes{"amount": s.Money(amount), "name": "ASHA JUMA", "number": "0712000001"}},
+			{Party: "payer", To: payer, Lang: "en", Text: "send_payer", Account: from, Holes: text.Holes{"amount": s.Money(amount), "fee": "Ksh7.00", "name": "BARAKA OTIENO", "number": "0" + string(payee[4:])}},
+			{Party: "payee", To: payee, Lang: "sw", Text: "send_payee", Account: to, Holes: text.Holes{"amount": s.Money(amount), "name": "ASHA JUMA", "number": "0" + string(payer[4:])}},
 		}},
 	}
 }
 
-const (
-	benchFrom = phone.Number("+254712000001")
-	benchTo   = phone.Number("+254712000002")
-)
+// benchNumber is the phone of a wallet's owner.
+func benchNumber(wallet ledger.AccountID) phone.Number {
+	return phone.Number(fmt.Sprintf("+2547%08d", int64(wallet)%100_000_000))
+}
 
 // second is what one second of a round looked like.
 type second struct {
@@ -326,7 +346,7 @@ func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
 			dice := rand.New(rand.NewPCG(uint64(n), uint64(i)))
 			book := l.services[i%len(l.services)].accounts.Book()
 			for k := 0; ctx.Err() == nil; k++ {
-				e := l.payment(dice, fmt.Sprintf("bench:%06d:%03d:%08d", n, i, k))
+				e := l.payment(dice, fmt.Sprintf("bench:%06d:%03d:%08d", n, i, k), l.Legs)
 				start := time.Now()
 				// The entry is posted to its end even when the time is over.
 				_, err := book.Post(context.WithoutCancel(ctx), e)

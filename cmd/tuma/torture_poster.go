@@ -100,7 +100,7 @@ func judge(ctx context.Context, s *service, p plea) verdict {
 // tortureRider is what a payment and a reversal owe their parties.
 func tortureRider(s *accounts.Service, p plea) accounts.Rider {
 	owe := func(party, words string, account ledger.AccountID, h text.Holes) accounts.Owed {
-		return accounts.Owed{Party: party, To: benchFrom, Lang: "en", Text: words, Account: account, Holes: h}
+		return accounts.Owed{Party: party, To: benchNumber(account), Lang: "en", Text: words, Account: account, Holes: h}
 	}
 	switch p.Entry.Kind {
 	case "send":

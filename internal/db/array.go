@@ -1,7 +1,10 @@
 package db
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
+	"strconv"
 
 	"github.com/lib/pq/oid"
 )
@@ -61,4 +64,38 @@ func Array[T int64 | string | bool | []byte](slice []T) []byte {
 		}
 	}
 	return b
+}
+
+// Int64s scans a column of bigint[] without nulls, of one dimension. A batch's
+// answer has thousands of numbers, so they are read without a detour over texts.
+type Int64s []int64
+
+// Scan reads the text form, {1,-2,3}; NULL is an empty list.
+func (a *Int64s) Scan(src any) error {
+	*a = (*a)[:0]
+	var text []byte
+	switch s := src.(type) {
+	case nil:
+		return nil
+	case []byte:
+		text = s
+	case string:
+		text = []byte(s)
+	default:
+		return fmt.Errorf("db: %T is no array of numbers", src)
+	}
+	if len(text) < 2 || text[0] != '{' || text[len(text)-1] != '}' {
+		return fmt.Errorf("db: %.20q is no array of numbers", text)
+	}
+	text = text[1 : len(text)-1]
+	for len(text) > 0 {
+		number, rest, more := bytes.Cut(text, []byte{','})
+		n, err := strconv.ParseInt(string(number), 10, 64)
+		if err != nil || more && len(rest) == 0 {
+			return fmt.Errorf("db: %.20q in an array of numbers", number)
+		}
+		*a = append(*a, n)
+		text = rest
+	}
+	return nil
 }

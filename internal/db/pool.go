@@ -410,8 +410,5 @@ func NoPartition(err error) bool {
 	return e != nil && e.Constraint == "" // a violated CHECK has a name
 }
 
-// Int64s and Strings scan a column that is an array.
-type (
-	Int64s  = pq.Int64Array
-	Strings = pq.StringArray
-)
+// Strings scans a column of text[].
+type Strings = pq.StringArray
