@@ -97,26 +97,22 @@ func (a *audit) balances(ctx context.Context) error {
 	return a.level(ctx, true)
 }
 
-// sqlTouched are the entries under audit, one row for each account of a customer
-// or till that they touch: all from $3 on that are in new blocks.
-const sqlTouched = sqlNewBlocks + `, touched as materialized (
-    select t.account, t.entry, t.after, t.before, e.debits, e.credits, e.amounts
-    from entry e join new b on b.chain = e.chain and b.n = e.block
-    cross join lateral (select account, e.id as entry, after, before from unnest(e.accounts, e.afters, e.befores) as u (account, after, before)) t
-    where e.id >= $3
-)`
-
 const (
-	// Where the lists stood before, taken from the entries that the oldest ones
-	// under audit follow; once for each, however many follow it.
-	sqlOpenings = `with ` + sqlTouched + `
+	// Up to which block the chain of entry p was sealed.
+	sqlHeadOf = `coalesce((select h.n from unnest($1::bigint[], $2::bigint[]) as h (chain, n) where h.chain = p.chain), 0)`
+	// Where the lists stood before: the entries that those under audit follow and
+	// that are not among them; each once, however many follow it.
+	sqlOpenings = `with ` + sqlNewBlocks + `
 select o.account, o.before, coalesce((select e.afters[array_position(e.accounts, o.account)] from entry e where e.id = o.before), 0)
 from (
-    select distinct t.account, t.before from touched t
-    where not exists (select from touched o where o.account = t.account and o.entry = t.before)
+    select distinct t.account, t.before
+    from entry e join new b on b.chain = e.chain and b.n = e.block, unnest(e.accounts, e.befores) as t (account, before)
+    where e.id >= $3 and (t.before < $3 or exists (select from entry p where p.id = t.before and p.block <= ` + sqlHeadOf + `))
 ) o`
-	sqlClosings = `with ` + sqlTouched + `
-select t.account, coalesce(a.balance, 0), coalesce(a.last_entry, 0) from (select distinct account from touched) t left join account a on a.id = t.account`
+	// Where they stand now, as far as the audit has come by.
+	sqlClosings = `
+select a.id, a.balance, a.last_entry from account a
+where a.id >= 1000 and a.last_entry >= $3 and exists (select from entry p where p.id = a.last_entry and p.block > ` + sqlHeadOf + `)`
 )
 
 // recentBalances proves the balances of the accounts that were touched since the
@@ -176,6 +172,15 @@ func (a *audit) level(ctx context.Context, all bool) error {
 	}
 	return nil
 }
+
+// sqlTouched are the entries under audit, one row for each account of a customer
+// or till that they touch: all from $3 on that are in new blocks.
+const sqlTouched = sqlNewBlocks + `, touched as materialized (
+    select t.account, t.entry, t.after, t.before, e.debits, e.credits, e.amounts
+    from entry e join new b on b.chain = e.chain and b.n = e.block
+    cross join lateral (select account, e.id as entry, after, before from unnest(e.accounts, e.afters, e.befores) as u (account, after, before)) t
+    where e.id >= $3
+)`
 
 // sqlCulprits names steps that do not lead from the place before them, places
 // that two steps start from, and lists that do not end at their account.

@@ -21,6 +21,7 @@ type serveCommand struct {
 	DialsPerMinute int    `env:"TUMA_DIALS_PER_MINUTE" default:"10" help:"Dials of one number in a minute."`
 	LookUpsPerDay  int    `env:"TUMA_LOOKUPS_PER_DAY" default:"20" help:"Names that one customer may look up in a day without paying."`
 	MaxConns       int    `env:"TUMA_MAX_CONNS" default:"16" help:"Database connections for writing, and as many again for reading."`
+	Posters        int    `env:"TUMA_POSTERS" default:"2" help:"Commits of the book under way at once; in all processes together about as many as the database has cores."`
 	JSONLog        bool   `env:"TUMA_JSON_LOG" help:"Log as JSON lines."`
 }
 
@@ -37,10 +38,13 @@ func (c serveCommand) config() (config, error) {
 	country, tariff, err1 := c.country.build()
 	keys, err2 := c.secrets.build()
 	err3 := c.gateways.check()
+	if c.Posters < 1 || c.Posters > 16 {
+		err3 = errors.Join(err3, errors.New("TUMA_POSTERS is between 1 and 16"))
+	}
 	return config{
 		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, keys: keys, gateways: c.gateways,
 		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
-		maxConns: c.MaxConns, log: logger(c.JSONLog),
+		maxConns: c.MaxConns, posters: c.Posters, log: logger(c.JSONLog),
 	}, errors.Join(err1, err2, err3)
 }
 
