@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"tuma/internal/db/dbtest"
 	"tuma/internal/money"
@@ -154,4 +157,20 @@ func id(names map[string]AccountID, name string) AccountID {
 		return id
 	}
 	return 1 << 40
+}
+
+// A memo reads the same whichever way it was written, and as encoding/json has it.
+func TestMemoText(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.StringMatching(`[ -~]{0,12}`), rapid.String())
+		m := rapid.MapOf(text, text).Draw(t, "memo")
+		want, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := memoText(m); got != string(want) && len(m) > 0 {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	})
 }

@@ -9,16 +9,44 @@ import (
 	"time"
 )
 
-// memoText is a memo as it is stored and hashed: JSON with its keys in order.
+// memoText is a memo as it is stored and hashed: JSON with its keys in order, as
+// encoding/json writes it; plain text, nearly all there is, without its detours.
 func memoText(m map[string]string) string {
 	if len(m) == 0 {
 		return "{}"
 	}
-	b, err := json.Marshal(m) // sorts the keys of a map
-	if err != nil {
-		panic(err) // a map of strings always marshals
+	var room [8]string
+	keys := room[:0]
+	n := 2
+	for k, v := range m {
+		if !plain(k) || !plain(v) {
+			b, err := json.Marshal(m) // sorts the keys of a map
+			if err != nil {
+				panic(err) // a map of strings always marshals
+			}
+			return string(b)
+		}
+		keys = append(keys, k)
+		n += len(k) + len(v) + 6
 	}
-	return string(b)
+	slices.Sort(keys)
+	b := make([]byte, 0, n)
+	for i, k := range keys {
+		b = append(b, "{,"[min(i, 1)])
+		b = append(append(append(b, '"'), k...), `":"`...)
+		b = append(append(b, m[k]...), '"')
+	}
+	return string(append(b, '}'))
+}
+
+// plain tells whether JSON writes a text as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }
 
 func memoOf(text string) map[string]string {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -314,7 +315,7 @@ func (l *postLoad) payment(dice *rand.Rand, ref string, legs int) ledger.Entry {
 
 // benchNumber is the phone of a wallet's owner.
 func benchNumber(wallet ledger.AccountID) phone.Number {
-	return phone.Number(fmt.Sprintf("+2547%08d", int64(wallet)%100_000_000))
+	return phone.Number("+2547" + strconv.FormatInt(100_000_000+int64(wallet)%100_000_000, 10)[1:])
 }
 
 // second is what one second of a round looked like.
@@ -346,7 +347,7 @@ func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
 			dice := rand.New(rand.NewPCG(uint64(n), uint64(i)))
 			book := l.services[i%len(l.services)].accounts.Book()
 			for k := 0; ctx.Err() == nil; k++ {
-				e := l.payment(dice, fmt.Sprintf("bench:%06d:%03d:%08d", n, i, k), l.Legs)
+				e := l.payment(dice, "bench:"+strconv.Itoa(n)+":"+strconv.Itoa(i)+":"+strconv.Itoa(k), l.Legs)
 				start := time.Now()
 				// The entry is posted to its end even when the time is over.
 				_, err := book.Post(context.WithoutCancel(ctx), e)

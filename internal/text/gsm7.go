@@ -8,6 +8,7 @@ package text
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -31,8 +32,8 @@ const (
 // weight is the number of septets of a character; 0: not in the alphabet.
 func weight(r rune) int {
 	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= ' ' && r <= '?' && r != '$':
-		return 1 // ASCII first: nearly everything
+	case r < utf8.RuneSelf && plain(byte(r)):
+		return 1
 	case strings.ContainsRune(basicAlphabet, r):
 		return 1
 	case strings.ContainsRune(extensionAlphabet, r):
@@ -41,17 +42,29 @@ func weight(r rune) int {
 	return 0
 }
 
+// plain tells characters of ASCII that take one septet: nearly all of every text.
+func plain(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= ' ' && c <= '?'
+}
+
 // Septets counts the septets that s takes in the GSM 7-bit default alphabet. A
 // character of the extension table counts two. When s has a character outside
 // both tables (or is not UTF-8) ok is false and n counts only the others.
 func Septets(s string) (n int, ok bool) {
 	ok = true
-	for _, r := range s { // bytes that are not UTF-8 come as U+FFFD, which is outside
+	for i := 0; i < len(s); {
+		if plain(s[i]) {
+			n++
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:]) // bytes that are not UTF-8 come as U+FFFD, which is outside
 		w := weight(r)
 		if w == 0 {
 			ok = false
 		}
 		n += w
+		i += size
 	}
 	return n, ok
 }
