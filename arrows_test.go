@@ -38,7 +38,7 @@ const arrows = `
 	ussd                -> accounts agents LEAVES
 	ussd/dialogues      -> 
 	sms                 -> accounts agents sms/outbox LEAVES
-	agents/portal       -> accounts agents LEAVES
+	agents/portal       -> accounts agents sms/outbox LEAVES
 
 	# the outside world knows nothing of ours
 	simulator           ->
@@ -62,6 +62,7 @@ const modules = `
 	github.com/twilio/twilio-go             -> sms
 	github.com/redis/go-redis/v9            -> ussd sms agents/portal cmd/tuma
 	github.com/go-redis/redis_rate/v10      -> ussd sms agents/portal
+	rsc.io/qr                               -> agents/portal
 	github.com/alecthomas/kong              -> cmd/tuma
 	golang.org/x/term                       -> cmd/tuma
 	github.com/HdrHistogram/hdrhistogram-go -> cmd/tuma

@@ -52,6 +52,7 @@ var waits = map[string]string{
 	"accounts/wake.go":          "gathers the wake-ups of a moment",
 	"accounts/ledger/commit.go": "a breath before asking again what became of a commit",
 	"accounts/ledger/month.go":  "makes partitions while there is time",
+	"agents/portal/live.go":     "looks again for what a page waits for",
 	"ussd/session.go":           "asks again for a session that another request holds",
 	"ussd/dialogues/stages.go":  "looks whether an SMS has come",
 }

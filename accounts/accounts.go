@@ -49,6 +49,8 @@ type Config struct {
 	Rand       io.Reader // salts; read from many goroutines at once
 	Log        *slog.Logger
 	Posters    int // of the book, 0: its default
+	// Push puts an approval on the customer's phone. nil: all wait in the menu.
+	Push func(context.Context, Approval) error
 }
 
 // Service is the customers' side of the business.
@@ -61,12 +63,14 @@ type Service struct {
 	words   *text.Catalogue
 	house   House
 	wake    *waker
+	push    func(context.Context, Approval) error
+	settles map[string]Settle // by kind
 	log     *slog.Logger
 }
 
 // House are the house's own accounts.
 type House struct {
-	Trust, Fees, Tax, CommissionExpense, Airtime ledger.AccountID
+	Trust, Fees, Tax, CommissionExpense, Airtime, Held ledger.AccountID
 }
 
 // New opens the service: it publishes the tariff, opens the house's accounts
@@ -79,13 +83,13 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if err := c.check(words); err != nil {
 		return nil, err
 	}
-	s := &Service{pool: c.Pool, country: c.Country, words: words, log: c.Log}
+	s := &Service{pool: c.Pool, country: c.Country, words: words, push: c.Push, settles: map[string]Settle{}, log: c.Log}
 	if s.pins, err = newPINs(c.Pool, c.Keys, c.Rand); err != nil {
 		return nil, err
 	}
 	s.startWaker()
 	// What must happen in the same commit as an entry, in this order.
-	hooks := []ledger.Hook{s.oweNotices, s.orderAirtime}
+	hooks := []ledger.Hook{s.approveAsked, s.oweNotices, s.orderAirtime}
 	if s.book, err = ledger.New(c.Pool, ledger.Config{Zone: c.Country.Zone, ReceiptKey: c.ReceiptKey, Posters: c.Posters, Hooks: hooks, After: s.wake.nudge}); err != nil {
 		s.wake.close()
 		return nil, err
@@ -132,6 +136,7 @@ func (s *Service) openHouse(ctx context.Context) (err error) {
 		{ledger.TaxDue, &s.house.Tax},
 		{ledger.CommissionExpense, &s.house.CommissionExpense},
 		{ledger.Airtime, &s.house.Airtime},
+		{ledger.Held, &s.house.Held},
 	} {
 		if *h.id, err = s.book.House(ctx, h.kind, s.country.Currency.Code); err != nil {
 			return err

@@ -16,6 +16,9 @@ from entry e, unnest(case e.kind
     when 'withdraw' then array['payer']
     when 'airtime' then array['payer']
     when 'reversal' then array['payer']
+    when 'hold' then array['payer']
+    when 'release' then array['payee']
+    when 'undo' then array['payer']
     else array[]::text[] end) as party
 where not exists (select from every_notice n where n.key = e.id || ':' || party)
 order by 1, 3`
@@ -27,11 +30,15 @@ const sqlNotRefunded = `
 select o.entry from airtime_order o
 where o.status = 'refunded' and not exists (select from reversal v where v.reverses = o.entry) order by 1`
 
+const sqlNotApproved = `
+select a.id from approval a left join entry_ref r on r.ref = a.ref where (a.state = 'approved') <> (r.entry is not null) order by 1`
+
 const sqlNotStopped = `
 select c.id from customer c join account a on a.id = c.wallet where c.frozen <> (a.status = 2) order by 1`
 
 // Audit names every entry without the notices that it owes its parties, every
-// purchase of airtime without its order, every refund without money, and every
+// purchase of airtime without its order, every refund without money, every
+// approval that the book knows nothing of (or the other way round), and every
 // customer whose wallet does not know that it is frozen.
 func Audit(ctx context.Context, pool *db.Pool) ([]ledger.Break, error) {
 	var breaks []ledger.Break
@@ -50,6 +57,7 @@ func Audit(ctx context.Context, pool *db.Pool) ([]ledger.Break, error) {
 		for _, x := range []struct{ check, query, what string }{
 			{"airtime is ordered", sqlUnordered, "entry %d has no order"},
 			{"airtime is delivered or given back", sqlNotRefunded, "the order of entry %d is marked as refunded but the money did not go back"},
+			{"approvals agree with the book", sqlNotApproved, "approval %d is approved without an entry, or its entry stands without it"},
 			{"a frozen customer's wallet is frozen", sqlNotStopped, "customer %d and the wallet disagree"},
 		} {
 			var ids []int64

@@ -31,8 +31,9 @@ type Owed struct {
 
 // Rider is what an entry of this service and of agents carries for the hooks.
 type Rider struct {
-	Owed  []Owed
-	TopUp *TopUp
+	Owed     []Owed
+	TopUp    *TopUp
+	Approval int64 // that this entry settles, 0: none
 }
 
 // oweNotices writes the notices of a commit's entries into the outbox.

@@ -27,14 +27,21 @@ var widest = map[string]string{
 
 // Some notices have other values than the rest.
 var widestIn = map[string]map[string]string{
-	"withdraw_payer": {"name": "MAMA MBOGA STO"},                                    // a till's name is cut to 14
-	"deposit_payee":  {"name": "MAMA MBOGA STO"},                                    // likewise
-	"withdraw_till":  {"balance": "Ksh99,999,999.99"},                               // a float has no maximum
-	"deposit_till":   {"balance": "Ksh99,999,999.99"},                               // likewise
-	"float_till":     {"balance": "Ksh99,999,999.99", "amount": "Ksh99,999,999.99"}, // and is bought in one piece
-	"airtime_self":   {"amount": "Ksh10,000.00", "fee": "Ksh99.00"},                 // airtime's only band ends there and is free: room for two digits
-	"airtime_other":  {"amount": "Ksh10,000.00", "fee": "Ksh99.00"},                 // likewise
-	"airtime_refund": {"amount": "Ksh10,099.00"},                                    // both together
+	"withdraw_payer":         {"name": "MAMA MBOGA STO"},                                                              // a till's name is cut to 14
+	"deposit_payee":          {"name": "MAMA MBOGA STO"},                                                              // likewise
+	"withdraw_till":          {"balance": "Ksh99,999,999.99"},                                                         // a float has no maximum
+	"deposit_till":           {"balance": "Ksh99,999,999.99"},                                                         // likewise
+	"float_till":             {"till": "COAST DISTRIBU", "balance": "Ksh99,999,999.99", "amount": "Ksh99,999,999.99"}, // and is bought in one piece
+	"return_till":            {"till": "COAST DISTRIBU", "balance": "Ksh99,999,999.99", "amount": "Ksh99,999,999.99"}, // as it was bought
+	"payout_till":            {"till": "COAST DISTRIBU", "balance": "Ksh99,999,999.99", "amount": "Ksh999,999.99"},    // commission is a part of a percent
+	"transfer_in_till":       {"till": "COAST DISTRIBU", "balance": "Ksh99,999,999.99", "amount": "Ksh99,999,999.99", "name": "MAMA MBOGA STO"},
+	"transfer_out_till":      {"balance": "Ksh99,999,999.99", "amount": "Ksh99,999,999.99", "name": "100002 MAMA MBOGA STO"},
+	"float_low":              {"amount": "Ksh99,999,999.99"},
+	"float_declined":         {"till": "COAST DISTRIBU", "amount": "Ksh99,999,999.99"},
+	"reversal_approved_till": {"balance": "Ksh99,999,999.99"},
+	"airtime_self":           {"amount": "Ksh10,000.00", "fee": "Ksh99.00"}, // airtime's only band ends there and is free: room for two digits
+	"airtime_other":          {"amount": "Ksh10,000.00", "fee": "Ksh99.00"}, // likewise
+	"airtime_refund":         {"amount": "Ksh10,099.00"},                    // both together
 }
 
 func notices(t testing.TB) *text.Catalogue {

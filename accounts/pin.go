@@ -223,6 +223,21 @@ func (p *PINs) State(ctx context.Context, id PINID) (PINState, error) {
 	return r.state(), nil
 }
 
+const sqlPINChanged = `select coalesce(changed_at, 'epoch') from pin where id = $1 and mac is not null`
+
+// Changed tells when a PIN was chosen; false when there is none. A way in that
+// keeps people signed in ends that when it changes.
+func (p *PINs) Changed(ctx context.Context, id PINID) (at time.Time, chosen bool, err error) {
+	err = p.pool.Get(ctx, &at, sqlPINChanged, int64(id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	return at.UTC(), true, nil
+}
+
 // The row as it was when the PIN was compared: one that was changed since stays.
 const sqlReseal = `
 update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0 where id = $1 and mac = decode($5, 'hex')`
@@ -332,6 +347,18 @@ func (p *PINs) Activate(ctx context.Context, id PINID, given, known string, s Se
 // Reset takes a PIN away, so that its owner chooses a new one with the ID
 // number: customer care's way back for who forgot it.
 func (p *PINs) Reset(ctx context.Context, id PINID) error { return p.exec(ctx, sqlResetPIN, id) }
+
+// ResetIn does the same in the caller's transaction.
+func (p *PINs) ResetIn(ctx context.Context, tx *db.Tx, id PINID) error {
+	n, err := tx.Exec(ctx, sqlResetPIN, int64(id))
+	if err == nil && n != 1 {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
+		return fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	return nil
+}
 
 func (p *PINs) exec(ctx context.Context, query string, id PINID) error {
 	err := p.pool.InTx(ctx, func(tx *db.Tx) error {

@@ -69,6 +69,8 @@ func (s *Service) explain(err error, sides map[ledger.AccountID]Side) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, ErrNotPending): // even after a lost answer: the book has looked for the Ref since
+		return Refuse("approval_gone")
 	case errors.Is(err, ledger.ErrBusy), errors.Is(err, ledger.ErrNotPosted), errors.Is(err, ledger.ErrClosed):
 		return Refuse("busy")
 	case errors.Is(err, ledger.ErrUnknown):

@@ -182,17 +182,19 @@ func (s *Service) Raise(ctx context.Context, c Customer, tier int) error {
 
 // Freeze stops a customer's wallet, in and out, or lets it go again.
 func (s *Service) Freeze(ctx context.Context, c Customer, frozen bool) error {
-	err := s.pool.InTx(ctx, func(tx *db.Tx) error {
-		var tier int
-		if err := tx.Get(ctx, &tier, sqlFreeze, c.ID, frozen); err != nil {
-			return err
-		}
-		t, err := s.tier(ctx, tier)
-		if err != nil {
-			return err
-		}
-		return ledger.SetRules(ctx, tx, c.Wallet, t.rules(frozen))
-	})
+	return s.pool.InTx(ctx, func(tx *db.Tx) error { return s.FreezeIn(ctx, tx, c, frozen) })
+}
+
+// FreezeIn does the same in the caller's transaction.
+func (s *Service) FreezeIn(ctx context.Context, tx *db.Tx, c Customer, frozen bool) error {
+	var tier int
+	if err := tx.Get(ctx, &tier, sqlFreeze, c.ID, frozen); err != nil {
+		return fmt.Errorf("accounts: freezing: %w", err)
+	}
+	t, err := s.tier(ctx, tier)
+	if err == nil {
+		err = ledger.SetRules(ctx, tx, c.Wallet, t.rules(frozen))
+	}
 	if err != nil {
 		return fmt.Errorf("accounts: freezing: %w", err)
 	}

@@ -37,12 +37,13 @@ func (s *Service) Lines(ctx context.Context, account ledger.AccountID, n int) ([
 	}
 	lines := make([]Line, len(receipts))
 	for i, r := range receipts {
-		lines[i] = s.line(r, account)
+		lines[i] = s.Line(r, account)
 	}
 	return lines, nil
 }
 
-func (s *Service) line(r ledger.Receipt, account ledger.AccountID) Line {
+// Line is an entry as the owner of an account sees it, for the rooms on this floor.
+func (s *Service) Line(r ledger.Receipt, account ledger.AccountID) Line {
 	l := Line{Code: r.Code, Kind: r.Kind, At: r.At}
 	for _, p := range r.Postings {
 		switch {

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"tuma/accounts"
-	"tuma/accounts/ledger"
 	"tuma/internal/db"
 	"tuma/internal/money"
 )
@@ -28,7 +27,9 @@ type Service struct {
 
 // New makes the service on top of the customers' side.
 func New(pool *db.Pool, a *accounts.Service, rand io.Reader) *Service {
-	return &Service{pool: pool, accounts: a, rand: rand}
+	s := &Service{pool: pool, accounts: a, rand: rand}
+	a.Settles("withdraw", s.settleWithdraw)
+	return s
 }
 
 // ErrExists says that what was to be created is there already; its message says what.
@@ -42,7 +43,12 @@ func (s *Service) CreateAgent(ctx context.Context, name string) (id int64, err e
 	if name, err = checkTitle(name); err != nil {
 		return 0, err
 	}
-	err = s.pool.InTx(ctx, func(tx *db.Tx) error { return tx.Get(ctx, &id, sqlNewAgent, name, tx.Now) })
+	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
+		if err := tx.Get(ctx, &id, sqlNewAgent, name, tx.Now); err != nil {
+			return err
+		}
+		return s.Log(ctx, tx, LogEntry{Scope: agentScope(id), Action: "agent_create", Subject: fmt.Sprintf("agent:%d", id), After: name})
+	})
 	switch {
 	case db.Violates(err, "agent_has_one_name"):
 		return 0, fmt.Errorf("%w: an agent called %s", ErrExists, name)
@@ -69,6 +75,9 @@ func checkTitle(name string) (string, error) {
 // Position is a till's money.
 type Position struct {
 	Float, Commission, CommissionToday money.Amount
+	LowFloat                           money.Amount // the owner's threshold; 0: none
+	FloatIsLow                         bool
+	Day                                *Day // the day that is open, with its expected cash so far; nil: none was opened
 }
 
 const sqlCommissionToday = `
@@ -76,8 +85,12 @@ select coalesce(sum(p.amount), 0)::bigint
 from entries_of($1, $2) e, unnest(string_to_array(e.whys, ','), e.credits, e.amounts) as p (why, credit, amount)
 where p.credit = $1 and p.why = 'commission'`
 
-// Float tells how much e-money a till holds and what it has earned.
+// Float tells how much e-money a till holds, what it has earned, and what cash
+// there should be. Refusals: frozen, not_allowed.
 func (s *Service) Float(ctx context.Context, o Operator) (Position, error) {
+	if err := o.May(ActFloatView); err != nil {
+		return Position{}, err
+	}
 	float, err := s.accounts.Book().Account(ctx, o.Till.float)
 	if err != nil {
 		return Position{}, err
@@ -86,22 +99,19 @@ func (s *Service) Float(ctx context.Context, o Operator) (Position, error) {
 	if err != nil {
 		return Position{}, err
 	}
-	p := Position{Float: float.Balance, Commission: commission.Balance}
+	p := Position{Float: float.Balance, Commission: commission.Balance, LowFloat: o.Till.low, FloatIsLow: float.Balance < o.Till.low}
 	if err := s.pool.Get(ctx, &p.CommissionToday, sqlCommissionToday, int64(o.Till.commission), s.midnight()); err != nil {
 		return Position{}, fmt.Errorf("agents: commission of today: %w", err)
 	}
-	return p, nil
+	p.Day, err = s.openedDay(ctx, o.Till)
+	return p, err
 }
 
-// Last are the newest entries of a till's float, newest first.
+// Last are the newest entries of a till's float, newest first. Refusals:
+// frozen, not_allowed.
 func (s *Service) Last(ctx context.Context, o Operator, n int) ([]accounts.Line, error) {
-	return s.accounts.Lines(ctx, o.Till.float, n)
-}
-
-// withCommission adds what a till earns by an entry.
-func (s *Service) withCommission(postings []ledger.Posting, t Till, earned money.Amount) []ledger.Posting {
-	if earned > 0 {
-		postings = append(postings, ledger.Posting{Why: ledger.Commission, Debit: s.accounts.House().CommissionExpense, Credit: t.commission, Amount: earned})
+	if err := o.May(ActEntriesView); err != nil {
+		return nil, err
 	}
-	return postings
+	return s.accounts.Lines(ctx, o.Till.float, n)
 }

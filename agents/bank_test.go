@@ -28,6 +28,20 @@ type model struct {
 	air    money.Amount
 	owed   money.Amount // commissions
 	posted []func()     // the payments that went through, to be asked again
+
+	office       Operator // of the head office that takes a quarter
+	officeEarned money.Amount
+	made         []*made
+}
+
+// made is a deposit, to be disputed.
+type made struct {
+	code           string
+	at             time.Time
+	to             *person
+	by             *shop
+	a, till, owner money.Amount // owner: the head office's part of the commission
+	disputed       bool
 }
 
 type person struct {
@@ -226,7 +240,9 @@ func (m *model) withdraw(*rapid.T) {
 
 func (m *model) earn(till *shop, kind string, a money.Amount) {
 	earned, _, _ := m.cost("commission", kind, a)
-	till.earned += earned
+	office := (earned*2500 + 5000) / 10_000
+	till.earned += earned - office
+	m.officeEarned += office
 	m.owed += earned
 }
 
@@ -255,8 +271,106 @@ func (m *model) deposit(*rapid.T) {
 		till.has, to.has = till.has-a, to.has+a
 	}
 	m.pay(what, refusal, 0, till.has, func(ref string) (accounts.Done, error) {
-		return m.w.Deposit(m.rt.Context(), ref, till.real, number(m.rt, to.number), a)
+		d, err := m.w.Deposit(m.rt.Context(), ref, till.real, number(m.rt, to.number), a)
+		if err == nil && !d.Again {
+			earned, _, _ := m.cost("commission", "deposit", a)
+			office := (earned*2500 + 5000) / 10_000
+			m.made = append(m.made, &made{code: d.Code, at: d.At, to: to, by: till, a: a, till: earned - office, owner: office})
+		}
+		return d, err
 	})
+}
+
+func (m *model) transfer(*rapid.T) {
+	from, to := m.shop(), m.shop()
+	a := m.amount(from.has)
+	refusal := ""
+	switch {
+	case a <= 0:
+		refusal = "bad_amount"
+	case from == to:
+		refusal = "self"
+	case from.has < a:
+		refusal = "float_low"
+	default:
+		from.has, to.has = from.has-a, to.has+a
+	}
+	m.pay(fmt.Sprintf("transfer %d", a), refusal, 0, from.has, func(ref string) (accounts.Done, error) {
+		return m.w.TransferFloat(m.rt.Context(), ref, from.real, to.number, a)
+	})
+}
+
+func (m *model) payout(*rapid.T) {
+	till := m.shop()
+	a := m.amount(till.earned)
+	refusal := ""
+	switch {
+	case a <= 0:
+		refusal = "bad_amount"
+	case till.earned < a:
+		refusal = "insufficient"
+	default:
+		till.has, till.earned = till.has+a, till.earned-a
+	}
+	m.pay(fmt.Sprintf("payout %d", a), refusal, 0, till.earned, func(ref string) (accounts.Done, error) {
+		return m.w.PayOutCommission(m.rt.Context(), ref, till.real, a)
+	})
+}
+
+func (m *model) giveBack(rt *rapid.T) {
+	till := m.shop()
+	if till.has == 0 {
+		rt.Skip()
+	}
+	a := money.Amount(rapid.Int64Range(1, int64(till.has)).Draw(m.rt, "return"))
+	id, err := m.w.ReturnFloat(m.rt.Context(), m.ref(), till.real, a)
+	m.must(err)
+	m.must(m.w.TakeFloat(m.rt.Context(), "mary", id, fmt.Sprintf("OUT-%d", m.w.n)))
+	_, err = m.w.ApproveFloat(m.rt.Context(), "charles", id)
+	m.must(err)
+	till.has, m.issued = till.has-a, m.issued-a
+}
+
+// dispute asks for a deposit back and decides at once.
+func (m *model) dispute(rt *rapid.T) {
+	if len(m.made) == 0 {
+		rt.Skip()
+	}
+	d := rapid.SampledFrom(m.made).Draw(m.rt, "deposit")
+	if d.disputed || d.to.frozen {
+		rt.Skip()
+	}
+	late := m.w.accounts.Now().Sub(d.at) > 24*time.Hour
+	v, err := m.w.AskReversal(m.rt.Context(), d.by.real, d.code, "wrong number")
+	d.disputed = !late
+	switch {
+	case late:
+		if !errors.Is(err, ErrTooLate) {
+			m.rt.Fatalf("a late dispute: %+v, %v", v, err)
+		}
+		return
+	case d.to.has == 0:
+		if !errors.Is(err, ErrNothingLeft) {
+			m.rt.Fatalf("a dispute of nothing: %+v, %v", v, err)
+		}
+		return
+	}
+	held := min(d.to.has, d.a)
+	if err != nil || v.Held != held {
+		m.rt.Fatalf("dispute of %d: %+v, %v, want %d held", d.a, v, err, held)
+	}
+	approve := rapid.Bool().Draw(m.rt, "approve")
+	for range 2 { // the second time it is the same answer
+		_, err = m.w.DecideReversal(m.rt.Context(), "charles", v.ID, approve, "so it is")
+		m.must(err)
+	}
+	if !approve {
+		return
+	}
+	d.to.has, d.by.has = d.to.has-held, d.by.has+held
+	if held == d.a && d.by.earned >= d.till && m.officeEarned >= d.owner {
+		d.by.earned, m.officeEarned, m.owed = d.by.earned-d.till, m.officeEarned-d.owner, m.owed-d.till-d.owner
+	}
 }
 
 func (m *model) float(*rapid.T) {
@@ -302,6 +416,7 @@ func (m *model) check(*rapid.T) {
 	for _, s := range m.tills {
 		want[s.real.Till.float], want[s.real.Till.commission] = s.has, s.earned
 	}
+	want[m.office.Till.commission], want[m.w.accounts.House().Held] = m.officeEarned, 0
 	var rows []struct {
 		ID      ledger.AccountID `db:"id"`
 		Balance money.Amount     `db:"balance"`
@@ -310,7 +425,10 @@ func (m *model) check(*rapid.T) {
 	for id := range want {
 		ids = append(ids, int64(id))
 	}
-	m.must(m.w.pool.Select(m.rt.Context(), &rows, `select id, balance from account where id = any($1)`, db.Array(ids)))
+	// The house's is in stripes.
+	m.must(m.w.pool.Select(m.rt.Context(), &rows, `
+select case when id < 1000 then id - id % 16 else id end as id, sum(balance)::bigint as balance from account
+where case when id < 1000 then id - id % 16 else id end = any($1) group by 1`, db.Array(ids)))
 	for _, r := range rows {
 		if r.Balance != want[r.ID] {
 			m.rt.Fatalf("account %d has %d, want %d", r.ID, r.Balance, want[r.ID])
@@ -344,7 +462,8 @@ func (m *model) house() (fees, air, owed, trust money.Amount) {
 
 // newModel puts new people into the world, so that every run begins with nothing.
 func newModel(rt *rapid.T, w *world, tariff accounts.Tariff) *model {
-	m := &model{rt: rt, w: w, tariff: tariff}
+	m := &model{rt: rt, w: w, tariff: tariff, office: w.operator("+254722000090")}
+	m.officeEarned = w.has(m.office.Till.commission)
 	for _, tier := range []int{accounts.TierBasic, accounts.TierFull, accounts.TierFull} {
 		w.n++
 		p := &person{number: fmt.Sprintf("+2547%08d", w.n)}
@@ -374,6 +493,7 @@ func TestBankAgainstModel(t *testing.T) {
 	w := newWorld(t)
 	tariff, err := accounts.ParseTariff(accounts.DefaultTariff(), w.accounts.Country().Currency)
 	w.must(err)
+	w.office(2500)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(rt, w, tariff)
 		fees, air, owed, trust := m.house()
@@ -382,6 +502,7 @@ func TestBankAgainstModel(t *testing.T) {
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"send": m.send, "send more": m.send, "airtime": m.airtime, "withdraw": m.withdraw, "deposit": m.deposit, "deposit more": m.deposit,
+			"transfer": m.transfer, "payout": m.payout, "return": m.giveBack, "dispute": m.dispute, "dispute more": m.dispute,
 			"float": m.float, "freeze": m.freeze, "raise": m.raise, "again": m.again, "wait": m.wait, "look": m.look, "": m.check,
 		})
 		newFees, newAir, newOwed, newTrust := m.house()

@@ -19,7 +19,7 @@ const (
 )
 
 // QuoteDeposit names the customer and prices a deposit. Refusals: frozen (the
-// operator), till_closed, not_allowed, payee_unregistered, payee_frozen, then as
+// operator), till_closed, not_allowed, out_of_hours, payee_unregistered, payee_frozen, then as
 // in accounts.Price, then float_low and payee_full; the book decides again when
 // the money moves. Here payee_full is told before the PIN: the cash is on the
 // counter.
@@ -50,7 +50,7 @@ func (s *Service) QuoteDeposit(ctx context.Context, o Operator, to phone.Number,
 }
 
 func (s *Service) deposit(ctx context.Context, o Operator, to phone.Number, a money.Amount) (accounts.Customer, accounts.Price, error) {
-	if err := mayServe(o); err != nil {
+	if err := o.May(ActDeposit); err != nil {
 		return accounts.Customer{}, accounts.Price{}, err
 	}
 	c, err := s.accounts.ByPhone(ctx, to)
@@ -94,7 +94,12 @@ func (s *Service) takeCash(ctx context.Context, ref string, o Operator, to phone
 	if err != nil {
 		return accounts.Done{}, err
 	}
-	return s.accounts.Done(r, o.Till.float, c.Name), nil
+	d := s.accounts.Done(r, o.Till.float, c.Name)
+	if !d.Again {
+		s.warnLowFloat(ctx, o.Till, d.Balance+a, d.Balance)
+		s.flagDeposit(ctx, o.Till, c, r)
+	}
+	return d, nil
 }
 
 // QuoteWithdraw names the till and prices a withdrawal. Refusals as in Till and
@@ -113,11 +118,13 @@ func (s *Service) QuoteWithdraw(ctx context.Context, c accounts.Customer, till s
 // pays the cash. The customer asked for it, with the till's number. Refusals as
 // in Till, accounts.Price and of the book; the same ref again as in accounts.Send.
 func (s *Service) Withdraw(ctx context.Context, ref string, c accounts.Customer, till string, a money.Amount) (accounts.Done, error) {
-	d, err := s.payCash(ctx, ref, c, till, a)
+	d, err := s.payCash(ctx, ref, c, till, a, nil)
 	return s.accounts.OrFirst(ctx, accounts.Payment{Ref: ref, Kind: "withdraw", From: c.Wallet, To: till, Amount: a}, d, err)
 }
 
-func (s *Service) payCash(ctx context.Context, ref string, c accounts.Customer, till string, a money.Amount) (accounts.Done, error) {
+// payCash posts a withdrawal; asked is the approval that it settles, nil when the
+// customer came with the till's number.
+func (s *Service) payCash(ctx context.Context, ref string, c accounts.Customer, till string, a money.Amount, asked *accounts.Approval) (accounts.Done, error) {
 	t, err := s.Till(ctx, till)
 	if err != nil {
 		return accounts.Done{}, err
@@ -126,26 +133,36 @@ func (s *Service) payCash(ctx context.Context, ref string, c accounts.Customer, 
 	if err != nil {
 		return accounts.Done{}, err
 	}
+	memo, rider := map[string]string{"from": string(c.Phone), "from_name": c.Name, "to": till, "to_name": t.Name}, accounts.Rider{}
+	if asked != nil {
+		if err := s.stillAsked(ctx, *asked, p); err != nil {
+			return accounts.Done{}, err
+		}
+		memo["operator"], rider.Approval = string(asked.AskedBy), asked.ID
+	}
 	told, err := s.operatorsOf(ctx, till)
 	if err != nil {
 		return accounts.Done{}, err
 	}
 	amount, number := s.accounts.Money(a), s.accounts.Country().Phone.National(c.Phone)
-	owed := []accounts.Owed{{Party: "payer", To: c.Phone, Lang: c.Lang, Text: "withdraw_payer", Account: c.Wallet, Holes: text.Holes{
+	rider.Owed = []accounts.Owed{{Party: "payer", To: c.Phone, Lang: c.Lang, Text: "withdraw_payer", Account: c.Wallet, Holes: text.Holes{
 		"amount": amount, "fee": s.accounts.Money(p.Fee), "till": till, "name": accounts.ShortName(t.Name, tillName)}}}
 	for _, o := range told {
-		owed = append(owed, accounts.Owed{Party: "till:" + string(o.MSISDN), To: o.MSISDN, Lang: o.Lang, Text: "withdraw_till", Account: t.float, Holes: text.Holes{
+		rider.Owed = append(rider.Owed, accounts.Owed{Party: "till:" + string(o.MSISDN), To: o.MSISDN, Lang: o.Lang, Text: "withdraw_till", Account: t.float, Holes: text.Holes{
 			"amount": amount, "name": accounts.ShortName(c.Name, personName), "number": number}})
 	}
 	main := ledger.Posting{Why: ledger.Principal, Debit: c.Wallet, Credit: t.float, Amount: a}
 	r, err := s.accounts.Post(ctx, ledger.Entry{
 		Ref: ref, Kind: "withdraw",
 		Postings: s.withCommission(s.accounts.WithFee(main, p), t, p.Commission),
-		Memo:     map[string]string{"from": string(c.Phone), "from_name": c.Name, "to": till, "to_name": t.Name},
-		Rider:    accounts.Rider{Owed: owed},
+		Memo:     memo,
+		Rider:    rider,
 	}, map[ledger.AccountID]accounts.Side{c.Wallet: accounts.Payer, t.float: accounts.Till})
 	if err != nil {
 		return accounts.Done{}, err
+	}
+	if !r.Again {
+		s.flagWithdrawal(ctx, t, c, r)
 	}
 	return s.accounts.Done(r, c.Wallet, t.Name), nil
 }
@@ -173,7 +190,7 @@ func (s *Service) operatorsOf(ctx context.Context, till string) ([]told, error) 
 // or keeps the one he has. Refusals: frozen (the operator), till_closed,
 // not_allowed, then as in accounts.Register.
 func (s *Service) RegisterCustomer(ctx context.Context, ref string, o Operator, r accounts.Registration) (accounts.Customer, error) {
-	if err := mayServe(o); err != nil {
+	if err := o.May(ActRegister); err != nil {
 		return accounts.Customer{}, err
 	}
 	r.Ref, r.Tier, r.PIN = ref, accounts.TierFull, ""

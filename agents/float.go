@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"tuma/accounts"
 	"tuma/accounts/ledger"
@@ -15,46 +16,90 @@ import (
 )
 
 // FloatRequest is e-money to be issued to a till against money that came into
-// the trust account.
+// the trust account, or to be taken back against money that is to leave it.
 type FloatRequest struct {
 	ID      int64          `db:"id"`
-	Till    string         `db:"till"`
+	Till    string         `db:"till"`  // its number, or the head office's name
+	Kind    string         `db:"kind"`  // issue, return
+	State   string         `db:"state"` // asked (an operator), made (a maker), approved, declined (a checker)
 	Amount  money.Amount   `db:"amount"`
 	BankRef string         `db:"bank_ref"`
+	AskedBy string         `db:"asked_by"` // the operator's number, "": a maker began
 	Maker   string         `db:"maker"`
+	At      time.Time      `db:"at"` // when it was asked or made
 	Checker sql.NullString `db:"checker"`
-	Receipt sql.NullString `db:"receipt"`
+	Receipt sql.NullString `db:"receipt"` // it has been posted
+	Reason  string         `db:"reason"`  // of declining
 }
 
 const (
+	floatFields = `
+select f.id, coalesce(f.till, h.name) as till, f.kind, f.state, f.amount, coalesce(f.bank_ref, '') as bank_ref, coalesce(f.asked_by, '') as asked_by,
+       coalesce(f.maker, '') as maker, coalesce(f.asked_at, f.made_at) as at, f.checker, f.receipt, f.reason
+from float_request f left join head_office h on h.id = f.head_office`
 	sqlFloatRequest = `
-insert into float_request (id, till, amount, bank_ref, maker, made_at)
-values (nextval('float_request_id'), $1, $2, $3, $4, $5) returning id`
-	sqlReadFloat    = `select id, till, amount, bank_ref, maker, checker, receipt from float_request where id = $1`
-	sqlOpenFloat    = `select id, till, amount, bank_ref, maker, checker, receipt from float_request where receipt is null order by id`
-	sqlCheckFloat   = `update float_request set checker = $2, decided_at = $3 where id = $1 and (checker is null or checker = $2)`
+insert into float_request (id, till, head_office, amount, bank_ref, maker, made_at)
+values (nextval('float_request_id'), nullif($1::text, ''), nullif($2::bigint, 0), $3, $4, $5, $6) returning id`
+	sqlAskFloat = `
+insert into float_request (id, till, head_office, kind, state, amount, bank_ref, ref, asked_by, asked_at)
+values (nextval('float_request_id'), nullif($1::text, ''), nullif($2::bigint, 0), $3, 'asked', $4, nullif($5::text, ''), $6, $7, $8) returning id`
+	sqlFloatByRef   = floatFields + ` where f.ref = $1`
+	sqlReadFloat    = floatFields + ` where f.id = $1`
+	sqlOpenFloat    = floatFields + ` where f.receipt is null and f.state in ('made', 'approved') order by f.id`
+	sqlAskedFloat   = floatFields + ` where f.state = 'asked' order by f.id`
+	sqlFloatOfTill  = floatFields + ` where f.till = $1 or f.head_office = $2 order by f.id desc limit $3`
+	sqlTakeFloat    = `update float_request set state = 'made', maker = $2, made_at = $3, bank_ref = coalesce(bank_ref, $4) where id = $1 and state = 'asked'`
+	sqlCheckFloat   = `update float_request set state = 'approved', checker = $2, decided_at = $3 where id = $1 and state = 'made' and checker is null`
+	sqlDeclineFloat = `update float_request set state = 'declined', checker = $2, decided_at = $3, reason = $4 where id = $1 and state = $5`
 	sqlFloatReceipt = `update float_request set receipt = $2 where id = $1 and receipt is null`
 )
 
-// RequestFloat is the maker's half of issuing float. ErrExists when the bank's
+func checkBankRef(ref string) (string, error) {
+	ref = strings.ToUpper(strings.TrimSpace(ref))
+	if len(ref) < 4 || len(ref) > 40 || strings.Trim(ref, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/.") != "" {
+		return "", fmt.Errorf("agents: a bank reference has 4 to 40 letters, digits, - / or ., not %.60q", ref)
+	}
+	return ref, nil
+}
+
+func (s *Service) checkFloat(a money.Amount) error {
+	if a <= 0 || a > ledger.MaxAmount {
+		return fmt.Errorf("agents: an amount is above zero and at most %s", s.accounts.Money(ledger.MaxAmount))
+	}
+	return nil
+}
+
+// officeItself is the head office whose own float this is, 0 for a till's.
+func (t Till) officeItself() int64 {
+	if t.Number == "" {
+		return t.office
+	}
+	return 0
+}
+
+// RequestFloat is the maker's half of issuing float, to a till by its number or
+// to a head office by its name. ErrExists when the bank's
 // reference was used before: one credit at the bank issues e-money once.
 // ErrNotStaff when maker is not an active maker; refusals as in Till.
 func (s *Service) RequestFloat(ctx context.Context, maker, till string, a money.Amount, bankRef string) (id int64, err error) {
-	bankRef = strings.ToUpper(strings.TrimSpace(bankRef))
-	if len(bankRef) < 4 || len(bankRef) > 40 || strings.Trim(bankRef, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/.") != "" {
-		return 0, fmt.Errorf("agents: a bank reference has 4 to 40 letters, digits, - / or ., not %.60q", bankRef)
-	}
-	if a <= 0 || a > ledger.MaxAmount {
-		return 0, fmt.Errorf("agents: an amount is above zero and at most %s", s.accounts.Money(ledger.MaxAmount))
-	}
-	if err := s.May(ctx, maker, "maker"); err != nil {
+	if bankRef, err = checkBankRef(bankRef); err != nil {
 		return 0, err
 	}
-	if _, err := s.Till(ctx, till); err != nil {
+	if err := s.checkFloat(a); err != nil {
+		return 0, err
+	}
+	if err := s.MayStaff(ctx, maker, ActFloatMake); err != nil {
+		return 0, err
+	}
+	t, err := s.counter(ctx, till)
+	if err != nil {
 		return 0, err
 	}
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
-		return tx.Get(ctx, &id, sqlFloatRequest, till, int64(a), bankRef, maker, tx.Now)
+		if err := tx.Get(ctx, &id, sqlFloatRequest, t.Number, t.officeItself(), int64(a), bankRef, maker, tx.Now); err != nil {
+			return err
+		}
+		return s.Log(ctx, tx, LogEntry{Actor: staffActor(maker), Scope: t.scope(), Action: "float_make", Subject: floatSubject(id), After: s.accounts.Money(a) + " for " + t.place() + ", bank " + bankRef})
 	})
 	switch {
 	case db.Violates(err, "bank_reference_is_used_once"):
@@ -65,58 +110,199 @@ func (s *Service) RequestFloat(ctx context.Context, maker, till string, a money.
 	return id, nil
 }
 
+func floatSubject(id int64) string { return fmt.Sprintf("float_request:%d", id) }
+
+// AskFloat has an operator ask for float against money that he has put into the
+// bank; a maker takes it up, a checker approves. The same ref again gives the
+// request of the first time. ErrExists when the bank's reference was used;
+// refusals: frozen, till_closed, not_allowed, out_of_hours, bad_amount.
+func (s *Service) AskFloat(ctx context.Context, ref string, o Operator, a money.Amount, bankRef string) (id int64, err error) {
+	if bankRef, err = checkBankRef(bankRef); err != nil {
+		return 0, err
+	}
+	return s.askFloat(ctx, ref, o, ActFloatRequest, "issue", a, bankRef)
+}
+
+// ReturnFloat has an operator give float back against money from the bank; a
+// maker takes it up, a checker approves, and then the float goes. Refusals as in
+// AskFloat.
+func (s *Service) ReturnFloat(ctx context.Context, ref string, o Operator, a money.Amount) (id int64, err error) {
+	return s.askFloat(ctx, ref, o, ActFloatReturn, "return", a, "")
+}
+
+func (s *Service) askFloat(ctx context.Context, ref string, o Operator, action Action, kind string, a money.Amount, bankRef string) (id int64, err error) {
+	if err := o.May(action); err != nil {
+		return 0, err
+	}
+	if a <= 0 || a > ledger.MaxAmount {
+		return 0, accounts.Refuse("bad_amount")
+	}
+	if ref == "" || len(ref) > ledger.MaxRef {
+		return 0, fmt.Errorf("agents: a ref has 1 to %d bytes", ledger.MaxRef)
+	}
+	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
+		if err := tx.Get(ctx, &id, sqlAskFloat, o.Till.Number, o.Till.officeItself(), kind, int64(a), bankRef, ref, string(o.Phone), tx.Now); err != nil {
+			return err
+		}
+		return s.Log(ctx, tx, LogEntry{Actor: o.Actor(), Scope: o.Scope(), Action: "float_ask", Subject: floatSubject(id), After: kind + " " + s.accounts.Money(a) + ", " + o.Till.place()})
+	})
+	if err != nil && db.Violates(err, "") {
+		// Which of the two is told by looking: the same request may break both.
+		var first FloatRequest
+		lookUp := s.pool.Get(ctx, &first, sqlFloatByRef, ref)
+		switch {
+		case lookUp == nil && (first.Till != o.Till.place() || first.Kind != kind || first.Amount != a || kind == "issue" && first.BankRef != bankRef):
+			return 0, fmt.Errorf("agents: asking for float: %w", accounts.ErrRefReused)
+		case lookUp == nil:
+			return first.ID, nil
+		case db.Violates(err, "bank_reference_is_used_once"):
+			return 0, fmt.Errorf("%w: float against the bank reference %s", ErrExists, bankRef)
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("agents: asking for float: %w", err)
+	}
+	return id, nil
+}
+
+// TakeFloat makes what an operator has asked for the maker's own request, once
+// he has found it at the bank; bankRef may be "" where the operator gave one.
+// ErrExists when the bank's reference was used; ErrNotStaff.
+func (s *Service) TakeFloat(ctx context.Context, maker string, id int64, bankRef string) error {
+	if err := s.MayStaff(ctx, maker, ActFloatMake); err != nil {
+		return err
+	}
+	f, err := s.floatRequest(ctx, id)
+	if err != nil {
+		return err
+	}
+	if f.BankRef == "" || bankRef != "" {
+		if bankRef, err = checkBankRef(bankRef); err != nil {
+			return err
+		}
+	}
+	if bankRef == "" {
+		bankRef = f.BankRef
+	}
+	if f.BankRef != "" && f.BankRef != bankRef {
+		return fmt.Errorf("agents: float request %d is for the bank reference %s", id, f.BankRef)
+	}
+	t, err := s.place(ctx, f.Till)
+	if err != nil {
+		return err
+	}
+	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(ctx, sqlTakeFloat, id, maker, tx.Now, bankRef)
+		if err == nil && n == 0 {
+			err = errDecided
+		}
+		if err != nil {
+			return err
+		}
+		return s.Log(ctx, tx, LogEntry{Actor: staffActor(maker), Scope: t.scope(), Action: "float_make", Subject: floatSubject(id), Before: "asked", After: "made, bank " + bankRef})
+	})
+	switch {
+	case db.Violates(err, "bank_reference_is_used_once"):
+		return fmt.Errorf("%w: float against the bank reference %s", ErrExists, bankRef)
+	case err != nil:
+		return fmt.Errorf("agents: float request %d: %w", id, err)
+	}
+	return nil
+}
+
+var errDecided = errors.New("somebody else was faster: it is no longer as it was shown")
+
 // OpenFloat lists the requests that wait for a checker.
-func (s *Service) OpenFloat(ctx context.Context) (list []FloatRequest, err error) {
-	if err := s.pool.Select(ctx, &list, sqlOpenFloat); err != nil {
+func (s *Service) OpenFloat(ctx context.Context) ([]FloatRequest, error) {
+	return s.floatList(ctx, sqlOpenFloat)
+}
+
+// AskedFloat lists what operators have asked for and no maker has taken up.
+func (s *Service) AskedFloat(ctx context.Context) ([]FloatRequest, error) {
+	return s.floatList(ctx, sqlAskedFloat)
+}
+
+// FloatRequests are the newest of a till, newest first. Refusals: frozen,
+// not_allowed.
+func (s *Service) FloatRequests(ctx context.Context, o Operator, n int) ([]FloatRequest, error) {
+	if err := o.May(ActFloatView); err != nil {
+		return nil, err
+	}
+	return s.floatList(ctx, sqlFloatOfTill, o.Till.Number, o.Till.officeItself(), n)
+}
+
+func (s *Service) floatList(ctx context.Context, query string, args ...any) (list []FloatRequest, err error) {
+	if err := s.pool.Select(ctx, &list, query, args...); err != nil {
 		return nil, fmt.Errorf("agents: float requests: %w", err)
 	}
+	for i := range list {
+		list[i].At = list[i].At.UTC()
+	}
 	return list, nil
+}
+
+// place is as counter, a closed till as well.
+func (s *Service) place(ctx context.Context, name string) (Till, error) {
+	t, err := s.anyTill(ctx, name)
+	if accounts.Refused(err, "bad_till") {
+		return s.counter(ctx, name)
+	}
+	return t, err
+}
+
+func (s *Service) floatRequest(ctx context.Context, id int64) (f FloatRequest, err error) {
+	if err := s.pool.Get(ctx, &f, sqlReadFloat, id); errors.Is(err, sql.ErrNoRows) {
+		return f, fmt.Errorf("agents: there is no float request %d", id)
+	} else if err != nil {
+		return f, fmt.Errorf("agents: float request %d: %w", id, err)
+	}
+	return f, nil
 }
 
 // ErrSamePerson says that maker and checker are one.
 var ErrSamePerson = errors.New("agents: who asked for float cannot approve it")
 
-// ApproveFloat is the checker's half: it posts trust to float. Approving again
-// gives the receipt of the first time, to the checker of the first time alone.
+// ApproveFloat is the checker's half: it posts trust to float, of a return float
+// to trust. Approving again gives the receipt of the first time, to the checker
+// of the first time alone; it also completes what the book had refused.
 // ErrNotStaff when checker is not an active checker, ErrSamePerson when he was
-// the maker; refusals as in Till.
+// the maker; refusals as in Till, and float_low of a return.
 func (s *Service) ApproveFloat(ctx context.Context, checker string, id int64) (accounts.Done, error) {
-	if err := s.May(ctx, checker, "checker"); err != nil {
+	if err := s.MayStaff(ctx, checker, ActFloatCheck); err != nil {
 		return accounts.Done{}, err
 	}
-	var f FloatRequest
-	if err := s.pool.Get(ctx, &f, sqlReadFloat, id); errors.Is(err, sql.ErrNoRows) {
-		return accounts.Done{}, fmt.Errorf("agents: there is no float request %d", id)
-	} else if err != nil {
-		return accounts.Done{}, fmt.Errorf("agents: float request %d: %w", id, err)
+	f, err := s.floatRequest(ctx, id)
+	if err != nil {
+		return accounts.Done{}, err
+	}
+	if f.State == "asked" {
+		return accounts.Done{}, fmt.Errorf("agents: float request %d: no maker has taken it up yet", id)
 	}
 	if f.Maker == checker {
 		return accounts.Done{}, ErrSamePerson
 	}
-	t, err := s.Till(ctx, f.Till)
+	t, err := s.counter(ctx, f.Till)
 	if err != nil {
 		return accounts.Done{}, err
 	}
-	told, err := s.operatorsOf(ctx, f.Till)
+	told, err := s.operatorsAt(ctx, t)
 	if err != nil {
 		return accounts.Done{}, err
 	}
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
 		n, err := tx.Exec(ctx, sqlCheckFloat, id, checker, tx.Now)
-		if err == nil && n == 0 {
-			err = errors.New("another checker has approved it")
+		if err != nil || n == 0 {
+			if err == nil {
+				err = s.approvedBefore(ctx, tx, id, checker)
+			}
+			return err
 		}
-		return err
+		return s.Log(ctx, tx, LogEntry{Actor: staffActor(checker), Scope: t.scope(), Action: "float_approve", Subject: floatSubject(id), Before: "made", After: "approved, " + f.Kind + " " + s.accounts.Money(f.Amount)})
 	})
 	if err != nil {
 		return accounts.Done{}, fmt.Errorf("agents: float request %d: %w", id, err)
 	}
-	r, err := s.accounts.Post(ctx, ledger.Entry{
-		Ref: fmt.Sprintf("float:%d", id), Kind: "float",
-		Postings: []ledger.Posting{{Why: ledger.Principal, Debit: s.accounts.House().Trust, Credit: t.float, Amount: f.Amount}},
-		Memo:     map[string]string{"from": f.BankRef, "from_name": "Bank", "to": t.Number, "to_name": t.Name, "maker": f.Maker, "checker": checker},
-		Rider:    accounts.Rider{Owed: floatNotices(s.accounts.Money(f.Amount), t, told)},
-	}, map[ledger.AccountID]accounts.Side{t.float: accounts.Till})
+	r, err := s.postFloat(ctx, f, t, checker, told)
 	if err != nil {
 		return accounts.Done{}, err
 	}
@@ -128,38 +314,191 @@ func (s *Service) ApproveFloat(ctx context.Context, checker string, id int64) (a
 		// The money has moved; approving again writes the receipt down.
 		return accounts.Done{}, fmt.Errorf("agents: float request %d: %w", id, err)
 	}
-	return s.accounts.Done(r, t.float, t.Name), nil
+	d := s.accounts.Done(r, t.float, t.Name)
+	if f.Kind == "return" && !d.Again {
+		s.warnLowFloat(ctx, t, d.Balance+f.Amount, d.Balance)
+	}
+	return d, nil
 }
 
-func floatNotices(amount string, t Till, to []told) (owed []accounts.Owed) {
-	for _, o := range to {
-		owed = append(owed, accounts.Owed{Party: "till:" + string(o.MSISDN), To: o.MSISDN, Lang: o.Lang, Text: "float_till", Account: t.float,
-			Holes: text.Holes{"amount": amount, "till": t.Number}})
+// approvedBefore accepts that this very checker has approved a request.
+func (s *Service) approvedBefore(ctx context.Context, tx *db.Tx, id int64, checker string) error {
+	var f FloatRequest
+	if err := tx.Get(ctx, &f, sqlReadFloat, id); err != nil {
+		return err
 	}
-	return owed
+	switch {
+	case f.State == "declined":
+		return errors.New("it was declined")
+	case f.Checker.String != checker:
+		return errors.New("another checker has approved it")
+	}
+	return nil
 }
 
-const sqlUnbacked = `
-select r.ref
-from account trust
-join posting p on p.debit = trust.id or p.credit = trust.id
-join entry_ref r on r.entry = p.entry
-where trust.kind = 'trust' and not exists (
-    select from float_request f join till t on t.number = f.till
-    where r.ref = 'float:' || f.id and f.checker is not null and f.checker <> f.maker
-      and f.amount = p.amount and p.debit = trust.id and p.credit = t.float)
-order by r.entry`
+func (s *Service) postFloat(ctx context.Context, f FloatRequest, t Till, checker string, told []told) (ledger.Receipt, error) {
+	trust := s.accounts.House().Trust
+	h := text.Holes{"amount": s.accounts.Money(f.Amount), "till": t.called()}
+	memo := map[string]string{"maker": f.Maker, "checker": checker}
+	e := ledger.Entry{
+		Ref: fmt.Sprintf("float:%d", f.ID), Kind: "float", Memo: memo,
+		Postings: []ledger.Posting{{Why: ledger.Principal, Debit: trust, Credit: t.float, Amount: f.Amount}},
+		Rider:    accounts.Rider{Owed: tillNotices(told, "float_till", t.float, h)},
+	}
+	memo["from"], memo["from_name"], memo["to"], memo["to_name"] = f.BankRef, "Bank", t.place(), t.Name
+	if f.Kind == "return" {
+		e.Ref, e.Kind = fmt.Sprintf("float_return:%d", f.ID), "return"
+		e.Postings[0].Debit, e.Postings[0].Credit = t.float, trust
+		e.Rider = accounts.Rider{Owed: tillNotices(told, "return_till", t.float, h)}
+		memo["from"], memo["from_name"], memo["to"], memo["to_name"] = t.place(), t.Name, f.BankRef, "Bank"
+	}
+	return s.accounts.Post(ctx, e, map[ledger.AccountID]accounts.Side{t.float: accounts.Till})
+}
 
-// Audit names every movement of the trust account that no approved request of
-// two people explains: e-money without a credit at the bank.
-func Audit(ctx context.Context, pool *db.Pool) ([]ledger.Break, error) {
-	var refs []string
-	if err := pool.InSnapshot(ctx, func(s *db.Snapshot) error { return s.Select(ctx, &refs, sqlUnbacked) }); err != nil {
-		return nil, fmt.Errorf("agents: audit: %w", err)
+// DeclineFloat ends a request without money: a checker what a maker has made, a
+// maker or checker what an operator has asked for. The till's operators are told.
+// ErrNotStaff, ErrSamePerson, ErrNoReason.
+func (s *Service) DeclineFloat(ctx context.Context, staff string, id int64, reason string) error {
+	reason, err := checkReason(reason)
+	if err != nil {
+		return err
 	}
-	var breaks []ledger.Break
-	for _, r := range refs {
-		breaks = append(breaks, ledger.Break{Check: "e-money is issued against the bank", What: "entry " + r + " moves the trust account without an approved float request"})
+	f, err := s.floatRequest(ctx, id)
+	if err != nil {
+		return err
 	}
-	return breaks, nil
+	err = s.MayStaff(ctx, staff, ActFloatCheck)
+	if errors.Is(err, ErrNotStaff) && f.State == "asked" {
+		err = s.MayStaff(ctx, staff, ActFloatMake)
+	}
+	switch {
+	case err != nil:
+		return err
+	case f.Maker == staff:
+		return ErrSamePerson
+	case f.State == "declined":
+		return nil
+	case f.State == "approved":
+		return fmt.Errorf("agents: float request %d was approved", id)
+	}
+	t, err := s.place(ctx, f.Till)
+	if err != nil {
+		return err
+	}
+	told, err := s.operatorsAt(ctx, t)
+	if err != nil {
+		return err
+	}
+	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(ctx, sqlDeclineFloat, id, staff, tx.Now, reason, f.State)
+		if err == nil && n == 0 {
+			err = errDecided
+		}
+		if err != nil {
+			return err
+		}
+		for _, o := range tillNotices(told, "float_declined", t.float, text.Holes{"amount": s.accounts.Money(f.Amount), "till": t.called()}) {
+			if err := s.accounts.Tell(ctx, tx, fmt.Sprintf("float_declined:%d:%s", id, o.To), o); err != nil {
+				return err
+			}
+		}
+		return s.Log(ctx, tx, LogEntry{Actor: staffActor(staff), Scope: t.scope(), Action: "float_decline", Subject: floatSubject(id), Before: f.State, After: "declined", Reason: reason})
+	})
+	if err != nil {
+		return fmt.Errorf("agents: float request %d: %w", id, err)
+	}
+	return nil
+}
+
+// TransferFloat moves float from the operator's till, or head office, to another
+// till of the same agent or head office, or to its head office by name;
+// ErrOtherNetwork, ErrNoHeadOffice. Done.Balance is the
+// float that is left. Refusals: frozen, till_closed, not_allowed, out_of_hours,
+// bad_amount, self, then as in Till, float_low; the same ref again as in
+// accounts.Send.
+func (s *Service) TransferFloat(ctx context.Context, ref string, o Operator, to string, a money.Amount) (accounts.Done, error) {
+	to = strings.Join(strings.Fields(strings.ToUpper(to)), " ")
+	d, err := s.transferFloat(ctx, ref, o, to, a)
+	d, err = s.accounts.OrFirst(ctx, accounts.Payment{Ref: ref, Kind: "transfer", From: o.Till.float, To: to, Amount: a}, d, err)
+	if err == nil && !d.Again {
+		s.warnLowFloat(ctx, o.Till, d.Balance+a, d.Balance)
+	}
+	return d, err
+}
+
+func (s *Service) transferFloat(ctx context.Context, ref string, o Operator, to string, a money.Amount) (accounts.Done, error) {
+	if err := o.May(ActFloatTransfer); err != nil {
+		return accounts.Done{}, err
+	}
+	if a <= 0 || a > ledger.MaxAmount {
+		return accounts.Done{}, accounts.Refuse("bad_amount")
+	}
+	if to == o.Till.place() {
+		return accounts.Done{}, accounts.Refuse("self")
+	}
+	t, err := s.counter(ctx, to)
+	if err != nil {
+		return accounts.Done{}, err
+	}
+	if !o.Till.reaches(t) {
+		return accounts.Done{}, ErrOtherNetwork
+	}
+	told, err := s.operatorsAt(ctx, t)
+	if err != nil {
+		return accounts.Done{}, err
+	}
+	owed := tillNotices(told, "transfer_in_till", t.float, text.Holes{"amount": s.accounts.Money(a), "till": t.called(), "name": accounts.ShortName(o.Till.Name, tillName)})
+	owed = append(owed, accounts.Owed{Party: "from", To: o.Phone, Lang: o.Lang, Text: "transfer_out_till", Account: o.Till.float,
+		Holes: text.Holes{"amount": s.accounts.Money(a), "name": strings.TrimSpace(t.Number + " " + accounts.ShortName(t.Name, tillName))}})
+	r, err := s.accounts.Post(ctx, ledger.Entry{
+		Ref: ref, Kind: "transfer",
+		Postings: []ledger.Posting{{Why: ledger.Principal, Debit: o.Till.float, Credit: t.float, Amount: a}},
+		Memo:     map[string]string{"from": o.Till.place(), "from_name": o.Till.Name, "to": to, "to_name": t.Name, "operator": string(o.Phone)},
+		Rider:    accounts.Rider{Owed: owed},
+	}, map[ledger.AccountID]accounts.Side{o.Till.float: accounts.Till, t.float: accounts.Till})
+	if err != nil {
+		return accounts.Done{}, err
+	}
+	return s.accounts.Done(r, o.Till.float, t.Name), nil
+}
+
+const sqlLowFloat = `update till set low_float = nullif($2::bigint, 0) where number = $1`
+
+// SetLowFloat has the operators of the till warned when its float falls below
+// an amount; 0: never. Refusals: frozen, till_closed, not_allowed, bad_amount.
+func (s *Service) SetLowFloat(ctx context.Context, o Operator, a money.Amount) error {
+	if err := o.May(ActFloatThreshold); err != nil {
+		return err
+	}
+	if a < 0 || a > ledger.MaxAmount {
+		return accounts.Refuse("bad_amount")
+	}
+	return s.pool.InTx(ctx, func(tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLowFloat, o.Till.Number, int64(a)); err != nil {
+			return err
+		}
+		return s.Log(ctx, tx, LogEntry{Actor: o.Actor(), Scope: o.Scope(), Action: "float_threshold", Subject: "till:" + o.Till.Number, Before: s.accounts.Money(o.Till.low), After: s.accounts.Money(a)})
+	})
+}
+
+// warnLowFloat tells the operators of a till when an entry took its float below
+// the threshold, at most once an hour. The entry stands: a warning that cannot
+// be written is not worth an error, the till's position says the same.
+func (s *Service) warnLowFloat(ctx context.Context, t Till, before, after money.Amount) {
+	if t.low == 0 || before < t.low || after >= t.low {
+		return
+	}
+	told, err := s.operatorsOf(ctx, t.Number)
+	if err != nil {
+		return
+	}
+	_ = s.pool.InTx(ctx, func(tx *db.Tx) error {
+		hour := tx.Now.Unix() / int64(time.Hour/time.Second)
+		for _, o := range tillNotices(told, "float_low", t.float, text.Holes{"amount": s.accounts.Money(after), "till": t.Number}) {
+			if err := s.accounts.Tell(ctx, tx, fmt.Sprintf("float_low:%s:%d:%s", t.Number, hour, o.To), o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -24,7 +24,7 @@ func TestFloatIsIssuedByTwoPeople(t *testing.T) {
 	w.books("", juma) // nothing moves before it is approved
 	open, err := w.OpenFloat(ctx)
 	w.must(err)
-	if diff := cmp.Diff([]FloatRequest{{ID: id, Till: "100001", Amount: 50_000_00, BankRef: "EQ/2026-11.22", Maker: "mary"}}, open); diff != "" {
+	if diff := cmp.Diff([]FloatRequest{{ID: id, Till: "100001", Kind: "issue", State: "made", Amount: 50_000_00, BankRef: "EQ/2026-11.22", Maker: "mary", At: w.accounts.Now()}}, open); diff != "" {
 		t.Error(diff)
 	}
 	// The maker alone gets nowhere, not even with both roles.
@@ -165,6 +165,37 @@ func TestCheckersRace(t *testing.T) {
 		t.Errorf("%d requests", made)
 	}
 	w.books("100001 50000.00 trust -50000.00", juma)
+	w.proven()
+}
+
+// One checker approves, another declines: one of them has the last word, and the
+// money says the same.
+func TestApproveAgainstDecline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	other := w.process(w.pool)
+	juma := w.till("100001", "Mama Mboga", "+254722000001", 0)
+	w.staff("chloe", "checker")
+	var want money.Amount
+	for i := range 20 {
+		id, err := w.RequestFloat(ctx, "mary", "100001", 100*shilling, fmt.Sprint("RACE-", i))
+		w.must(err)
+		var all sync.WaitGroup
+		var approved, declined error
+		all.Go(func() { _, approved = w.ApproveFloat(ctx, "charles", id) })
+		all.Go(func() { declined = other.DeclineFloat(ctx, "chloe", id, "no such credit") })
+		all.Wait()
+		if (approved == nil) == (declined == nil) {
+			t.Errorf("approved %v, declined %v", approved, declined)
+		}
+		if approved == nil {
+			want += 100 * shilling
+		}
+		if got := w.has(juma.Till.float); got != want {
+			t.Fatalf("float is %d, want %d", got, want)
+		}
+	}
 	w.proven()
 }
 

@@ -102,20 +102,24 @@ func newWorld(t testing.TB) *world {
 }
 
 // process is one more of the service's processes on a database.
-func (w *world) process(pool *db.Pool) *Service {
+func (w *world) process(pool *db.Pool, change ...func(*accounts.Config)) *Service {
 	w.t.Helper()
 	ke, err1 := phone.CountryOf("KE")
 	kes, err2 := money.CurrencyOf("KES")
 	tariff, err3 := accounts.ParseTariff(accounts.DefaultTariff(), kes)
 	w.must(errors.Join(err1, err2, err3))
-	a, err := accounts.New(w.t.Context(), accounts.Config{
+	c := accounts.Config{
 		Pool: pool, Country: accounts.Country{
 			Phone: ke, Currency: kes, ServiceCode: "*334#", Languages: []string{"en", "sw", "fr"}, Zone: nairobi, Brand: "Tuma", Care: "0800 721 000",
 		},
 		Keys:       accounts.Keys{Active: "k1", ByID: map[string][]byte{"k1": []byte("a key of sixteen bytes")}},
 		ReceiptKey: []byte("a receipt key of tests"), Tariff: tariff, Rand: newSeeded(),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Posters: 1,
-	})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	a, err := accounts.New(w.t.Context(), c)
 	w.must(err)
 	w.t.Cleanup(a.Close)
 	return New(pool, a, newSeeded())

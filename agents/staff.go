@@ -53,8 +53,10 @@ func (s *Service) CreateStaff(ctx context.Context, name, password, role string) 
 	b64 := base64.RawStdEncoding.EncodeToString
 	stored := fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(hash))
 	err := s.pool.InTx(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, sqlNewStaff, name, stored, role, tx.Now)
-		return err
+		if _, err := tx.Exec(ctx, sqlNewStaff, name, stored, role, tx.Now); err != nil {
+			return err
+		}
+		return s.Log(ctx, tx, LogEntry{Action: "staff_create", Subject: staffActor(name), After: role})
 	})
 	switch {
 	case db.Violates(err, "staff_pkey"):

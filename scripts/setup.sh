@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the machine lacks for `make run` (a PostgreSQL server) or for
-# `make test` (that, a Chromium and a redis-server). Silent when nothing lacks.
+# `make test` (that, a Chromium, a redis-server and axe-core, which looks for
+# what keeps people out of a page). Silent when nothing lacks.
 #
 #	scripts/setup.sh run|test
 #
@@ -44,6 +45,8 @@ have_chromium() {
 	[ -x "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" ] || [ -x /Applications/Chromium.app/Contents/MacOS/Chromium ]
 }
 
+have_axe() { [ -s "$root/.tools/axe.min.js" ]; }
+
 have_redis() { have redis-server || have valkey-server; }
 
 missing() {
@@ -57,6 +60,24 @@ missing() {
 	fi
 	lacks=${lacks# }
 }
+
+# axe-core is one file from npm's registry, the same version every time. It needs
+# nobody's permission.
+axe_version=4.10.3
+axe_sum=0f2b4d7dcdf7d1219df8d1959ad68e565f51d14c3f0d88bb71cd59abeb956292
+axe() {
+	archive=$(mktemp)
+	say "fetching axe-core into .tools"
+	mkdir -p "$root/.tools"
+	(cd "$root/.tools" && npm pack --silent "axe-core@$axe_version" >/dev/null && mv "axe-core-$axe_version.tgz" "$archive") || :
+	sum=$( (sha256sum "$archive" 2>/dev/null || shasum -a 256 "$archive") | cut -d' ' -f1)
+	if [ "$sum" = $axe_sum ]; then
+		tar -xzOf "$archive" package/axe.min.js >"$root/.tools/axe.new" && mv "$root/.tools/axe.new" "$root/.tools/axe.min.js"
+	fi
+	rm -f "$archive"
+	have_axe || say "axe-core could not be fetched with npm pack: the browser tests of the portal will fail without it"
+}
+[ "$what" = run ] || have_axe || axe
 
 missing
 [ -n "$lacks" ] || exit 0

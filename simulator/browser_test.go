@@ -163,6 +163,37 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 }
 
+// A screen that the application pushes comes up over the messages and a half
+// dialled number, and is answered like any other.
+func TestPageShowsWhatIsPushed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.app.answers(func(text string) (int, string) { return 200, "END You said " + text })
+	ctx := browser(t, w, 1366, 768)
+	sees(t, ctx, focused, "Number to dial")
+	run(t, ctx, chromedp.Click(chromedp.CSS(`.device [data-do=left]`)))
+	sees(t, ctx, `document.querySelector('.lcd').className`, "show-inbox")
+	if err := w.network.Push(asha, "push-1", "Pay Ksh500.00?\n1 Approve\n2 Decline"); err != nil {
+		t.Fatal(err)
+	}
+	sees(t, ctx, screenOf1, "1 Approve")
+	sees(t, ctx, `document.querySelector('.lcd').className`, "show-text")
+	shoot(t, ctx, "1366-pushed")
+	run(t, ctx, chromedp.SendKeys(chromedp.CSS(`.entry input`), "1"+kb.Enter))
+	sees(t, ctx, screenOf1, "You said 1")
+	run(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector('.wire').open = true`), chromedp.Click(chromedp.CSS(`.device [data-do=call]`)))
+	sees(t, ctx, `document.querySelector('.exchanges').textContent`, "POST /simulator/push")
+
+	run(t, ctx, chromedp.SendKeys(chromedp.CSS(`.entry input`), "*33"))
+	if err := w.network.Push(asha, "push-2", "Another question\n1 Yes"); err != nil {
+		t.Fatal(err)
+	}
+	sees(t, ctx, screenOf1, "Another question")
+	if got := look[string](t, ctx, `document.querySelector('.entry input').value`); got != "" {
+		t.Errorf("what was keyed in before would be the answer: %q", got)
+	}
+}
+
 // The keypad by mouse or finger on a small screen, letters included, and nothing wider than the screen.
 func TestPageOnSmallScreen(t *testing.T) {
 	t.Parallel()

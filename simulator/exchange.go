@@ -53,7 +53,7 @@ func (f Form) Get(name string) string {
 // Exchange is one request of the gateway and what came back, as it went over the wire.
 type Exchange struct {
 	Seq     int64     `json:"seq"`  // counts up per phone
-	Kind    string    `json:"kind"` // "ussd", "retry" (the same request again) or "event" (end of session)
+	Kind    string    `json:"kind"` // "ussd", "retry" (the same request again), "event" (end of session) or "push" (from the application)
 	Session string    `json:"session"`
 	At      time.Time `json:"at"` // when the gateway took it up, before any delay
 	URL     string    `json:"url"`

@@ -20,6 +20,7 @@ func (n *Network) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2010-04-01/Accounts/{sid}/Messages.json", n.createMessage)
 	mux.HandleFunc("POST /simulator/airtime/topup", n.topUp)
+	mux.HandleFunc("POST /simulator/push", n.push)
 
 	mux.HandleFunc("GET /simulator/{$}", n.servePage)
 	mux.HandleFunc("GET /simulator/static/{file}", serveStatic)

@@ -27,6 +27,7 @@ type Config struct {
 	ServiceCode            string // like *334#
 	TwilioSID, TwilioToken string // what the fake Twilio asks for
 	AirtimeToken           string // the bearer token that the fake airtime operator asks for
+	PushToken              string // the bearer token for putting a screen on a phone; empty: nobody can
 	CurrencySymbol         string // in the operator's own messages, like Ksh
 	Now                    func() time.Time
 	Rand                   io.Reader
@@ -72,6 +73,7 @@ type Network struct {
 // handset is a phone with its inbox. Network.mu guards everything but the phone itself.
 type handset struct {
 	phone *Phone
+	on    bool  // somebody has looked at it; until then it has only got messages
 	inbox []SMS // oldest first
 	size  int
 }
@@ -166,6 +168,7 @@ func (n *Network) Phone(number string) (*Phone, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	h := n.handset(number)
+	h.on = true
 	n.forget()
 	return h.phone, nil
 }

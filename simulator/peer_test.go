@@ -25,6 +25,7 @@ type application struct {
 
 const (
 	appSID, appToken, appAirtime = "AC00000000000000000000000000000001", "secret", "airtime-secret"
+	appPush                      = "push-secret"
 	asha, baraka                 = "+254712000001", "+254712000002"
 )
 
@@ -154,7 +155,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w := &world{app: newApplication(t), clock: newClock()}
 	config := Config{
 		USSDURL: w.app.URL + "/ussd", EventsURL: w.app.URL + "/events", ServiceCode: "*334#",
-		TwilioSID: appSID, TwilioToken: appToken, AirtimeToken: appAirtime, CurrencySymbol: "Ksh",
+		TwilioSID: appSID, TwilioToken: appToken, AirtimeToken: appAirtime, PushToken: appPush, CurrencySymbol: "Ksh",
 		Now: w.clock.Now, Rand: &counting{},
 		People: []Person{
 			{Name: "Asha Juma", MSISDN: asha, Note: "Customer, Ksh1,000.00", PIN: "4826"},

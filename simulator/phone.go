@@ -124,15 +124,7 @@ func (p *Phone) Dial(ctx context.Context, code string) (State, error) {
 		}
 		return p.state(), fmt.Errorf("simulator: dial: %w", err)
 	}
-	s := &session{id: id, began: p.line.Now(), text: text, open: true, dropped: make(chan struct{})}
-	s.limit = time.AfterFunc(p.line.SessionLimit, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.expire(s)
-	})
-	p.session, p.screen, p.trouble = s, "", ""
-	s.last = p.line.request(s.id, p.msisdn, s.text)
-	return p.hop(ctx, s, "ussd")
+	return p.hop(ctx, p.open(id, text), "ussd")
 }
 
 // Type answers the open session. Errors: ErrInput, ErrNoSession, ErrBusy, ErrNetwork, ErrDropped.

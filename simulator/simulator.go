@@ -7,6 +7,7 @@
 // Everything passes over the public wires that the real parties use, so that what works here works out there:
 //
 //   - phones dial through the USSD dialect of Africa's Talking (phone.go),
+//   - the application puts a screen on a phone through a small JSON interface of the network's own (push.go),
 //   - messages arrive through Twilio's REST call (twilio.go),
 //   - airtime is bought from an operator with a small JSON interface of its own (airtime.go).
 //

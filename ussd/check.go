@@ -19,6 +19,9 @@ func (s Screen) junction() bool { return len(s.Pick) == 0 && s.Ask == Nothing &&
 // edges are the screens that may follow.
 func (s Screen) edges() []string {
 	to := slices.Clone(s.Pick)
+	if s.Above != "" {
+		to = slices.Insert(to, 0, s.Above)
+	}
 	if s.Then != "" {
 		to = append(to, s.Then)
 	}
@@ -70,6 +73,9 @@ func (m Menu) checkTree() []string {
 		if !m.has(root) {
 			say(root, "the menu begins there, but there is none")
 		}
+	}
+	if !m.has(m.Asked) {
+		say(m.Asked, "a pushed session begins there, but there is none")
 	}
 	names := slices.Sorted(maps.Keys(m.Screens))
 	for _, name := range names {
@@ -135,6 +141,9 @@ func (m Menu) checkShape(sc Screen, say func(format string, args ...any)) {
 	if sc.Long && !sc.End {
 		say("only an end may be long")
 	}
+	if sc.Above != "" && (len(sc.Pick) == 0 || len(sc.Pick) >= 9) {
+		say("what is above a list of at most 8 has the key 9")
+	}
 	if len(sc.Pick) >= 98 {
 		say("98 is the key that leads to the next page")
 	}
@@ -192,6 +201,9 @@ func (m Menu) checkNames(words *text.Catalogue) []string {
 		for _, target := range sc.Pick {
 			labels[target] = true
 		}
+		if sc.Above != "" {
+			labels[sc.Above] = true
+		}
 	}
 	var problems []string
 	for _, lang := range words.Languages() {
@@ -201,8 +213,12 @@ func (m Menu) checkNames(words *text.Catalogue) []string {
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(labels)) {
-			if t, _ := words.Text(lang, name); t.Label == "" {
+			t, _ := words.Text(lang, name)
+			if t.Label == "" {
 				problems = append(problems, fmt.Sprintf("%s [%s]: no label, but a menu line leads there", lang, name))
+			}
+			if above, holes := m.above(name), text.HolesOf(t.Label); above != (len(holes) > 0) && t.Label != "" {
+				problems = append(problems, fmt.Sprintf("%s [%s]: the label has holes %v; those of lines above a list have some, the others none", lang, name, holes))
 			}
 		}
 	}
@@ -212,6 +228,16 @@ func (m Menu) checkNames(words *text.Catalogue) []string {
 		}
 	}
 	return problems
+}
+
+// above tells whether a screen is listed above a list.
+func (m Menu) above(name string) bool {
+	for _, sc := range m.Screens {
+		if sc.Above == name {
+			return true
+		}
+	}
+	return false
 }
 
 // checkRoom measures every screen of one language at its widest.
@@ -258,6 +284,13 @@ func (m Menu) checkRoom(words *text.Catalogue, lang string) []string {
 		if !sc.End {
 			v.problem, v.back = longest, keyBack+" "+label("back")
 		}
+		if sc.Above != "" {
+			line, err := text.FillString(label(sc.Above), widestHoles(sc.Above))
+			if err != nil {
+				say(sc.Above, "%v", err)
+			}
+			v.options = append(v.options, keyAbove+" "+line)
+		}
 		for i, target := range sc.Pick {
 			v.options = append(v.options, strconv.Itoa(i+1)+" "+label(target))
 		}
@@ -293,6 +326,9 @@ func widestHoles(name string) text.Holes {
 		line    = "31/12 +" + payment + " "
 	)
 	person := strings.Repeat("M", maxShownName) // Step.Person cuts longer ones
+	if name == "approvals" {
+		return text.Holes{"lines": strings.TrimSuffix(strings.Repeat("1 "+payment+" "+strings.Repeat("M", listedName)+"\n", shownApprovals), "\n"), "waiting": "99"}
+	}
 	lines := strings.TrimSuffix(strings.Repeat(line+person+"\n", max(miniLines, lastLines)), "\n")
 	return text.Holes{
 		"brand": "Tuma", "service": "*334#", "care": "0800 721 000",
@@ -305,7 +341,8 @@ func widestHoles(name string) text.Holes {
 		"id":   strings.Repeat("9", 12), // national ID and passport numbers have 8 or 9
 		"code": "WWWWWWWWWW",            // receipts have 10 characters
 		"time": "12:59 PM", "tries": "3",
-		"lines": lines,
-		"what":  "My account > My number and limits", // the longest path of labels
+		"lines":   lines,
+		"what":    "My account > My number and limits", // the longest path of labels
+		"waiting": "99",                                // nobody answers so many
 	}
 }

@@ -38,7 +38,7 @@ func TestDialogues(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := newWorld(t)
+			w := newWorldWith(t, script.Pushes())
 			played, err := dialogues.Play(t.Context(), script, w.stage(), dialogues.Options{ServiceCode: "*334#"})
 			if err != nil {
 				t.Fatalf("%v\nlog:\n%s", err, w.log)
@@ -62,7 +62,11 @@ func TestDialogues(t *testing.T) {
 
 // stage is this world as a dialogue's stage.
 func (w *world) stage() *dialogues.Local {
-	return &dialogues.Local{
+	l := w.network
+	if l == nil {
+		l = &dialogues.Local{}
+	}
+	*l = dialogues.Local{
 		Handler: w.handler, Peer: "192.0.2.1:1234", Sleep: w.clock.wait,
 		People: func(_ context.Context, cast []dialogues.Person) error { w.people(cast); return nil },
 		Money: func(_ context.Context, p dialogues.Person, amount string) error {
@@ -80,6 +84,7 @@ func (w *world) stage() *dialogues.Local {
 		},
 		Ledger: w.books,
 	}
+	return l
 }
 
 func (w *world) amount(s string) money.Amount {

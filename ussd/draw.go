@@ -18,6 +18,7 @@ func (m Menu) Document(words *text.Catalogue) string {
 	b.WriteString("# The USSD menu\n\nMade from `ussd/menu.go` and `ussd/screens/*.txt`; `go test ./ussd -update` writes it anew.\n\n")
 	b.WriteString("```mermaid\n" + m.Mermaid(words) + "```\n\n")
 	b.WriteString("Boxes are lists to choose from, slanted boxes questions, circles ends, small diamonds are passed through.\n" +
+		"A line with the key 9 is there while something waits for an answer.\n" +
 		"Dotted arrows are refusals that have a screen of their own; a thick arrow follows money that has moved.\n\n## Screens\n")
 	for _, name := range m.names() {
 		sc := m.Screens[name]
@@ -82,6 +83,10 @@ func (m Menu) sketch(words *text.Catalogue, lang, name string) string {
 	sc := m.Screens[name]
 	t, _ := words.Text(lang, name)
 	v := view{body: t.Body}
+	if sc.Above != "" {
+		l, _ := words.Text(lang, sc.Above)
+		v.options = append(v.options, keyAbove+" "+l.Label)
+	}
 	for i, target := range sc.Pick {
 		l, _ := words.Text(lang, target)
 		v.options = append(v.options, strconv.Itoa(i+1)+" "+l.Label)
@@ -124,6 +129,10 @@ func (m Menu) Mermaid(words *text.Catalogue) string {
 	}
 	for _, name := range names {
 		sc := m.Screens[name]
+		if sc.Above != "" {
+			l, _ := words.Text(lang, sc.Above)
+			fmt.Fprintf(&b, "  s_%s -->|\"%s %s\"| s_%s\n", name, keyAbove, l.Label, sc.Above)
+		}
 		for i, target := range sc.Pick {
 			l, _ := words.Text(lang, target)
 			fmt.Fprintf(&b, "  s_%s -->|\"%d %s\"| s_%s\n", name, i+1, strings.ReplaceAll(l.Label, `"`, "'"), target)
@@ -174,6 +183,12 @@ func (m Menu) Print(w io.Writer, words *text.Catalogue, lang string) error {
 		}
 		if _, err := fmt.Fprintf(w, "%s%s%s: %s\n", indent, how, name, body); err != nil {
 			return err
+		}
+		if sc.Above != "" {
+			l, _ := words.Text(lang, sc.Above)
+			if err := print(sc.Above, keyAbove+" "+l.Label+" ", depth+1); err != nil {
+				return err
+			}
 		}
 		for i, target := range sc.Pick {
 			l, _ := words.Text(lang, target)

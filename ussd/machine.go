@@ -60,7 +60,7 @@ type Reply struct {
 	Text string `json:"text"`
 }
 
-// Config is what a machine is made of. Every field is required.
+// Config is what a machine is made of. Every field but Pusher is required.
 type Config struct {
 	Accounts *accounts.Service
 	Agents   *agents.Service
@@ -72,6 +72,7 @@ type Config struct {
 	Rand     io.Reader        // read once
 	Now      func() time.Time // for the log's durations
 	Log      *slog.Logger
+	Pusher   Pusher // nil: no gateway can push
 }
 
 // Machine answers requests. It keeps nothing between two of them but what is
@@ -85,6 +86,7 @@ type Machine struct {
 	words    *text.Catalogue
 	now      func() time.Time
 	log      *slog.Logger
+	pusher   Pusher
 }
 
 // New checks the configuration and that every screen has words in every
@@ -115,7 +117,7 @@ func New(c Config) (*Machine, error) {
 		return nil, fmt.Errorf("ussd: %w", err)
 	}
 	return &Machine{
-		accounts: c.Accounts, agents: c.Agents, limits: c.Limits, menu: c.Menu, words: c.Words, now: c.Now, log: c.Log,
+		accounts: c.Accounts, agents: c.Agents, limits: c.Limits, menu: c.Menu, words: c.Words, now: c.Now, log: c.Log, pusher: c.Pusher,
 		sessions: &sessions{redis: c.Redis, key: slices.Clone(c.Key), nonce: base32.StdEncoding.EncodeToString(nonce)},
 	}, nil
 }
@@ -232,7 +234,7 @@ func (m *Machine) goOn(ctx context.Context, r Request, h *held, t *trace) Reply 
 	case again >= 0:
 		t.note = "repeated"
 		return ses.Steps[again].Reply
-	case ses.Closed || h.dropped || h.known && h.line.Session != h.id:
+	case ses.Closed || h.dropped || h.known && h.line.Session != h.id && !ses.fresh():
 		t.note = "closed"
 		return m.last(ses.State.Lang, "over")
 	case !next:

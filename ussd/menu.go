@@ -9,7 +9,7 @@ func Tree() Menu {
 	withdrawn := Else{"again": "withdraw_again"}
 	bought := Else{"again": "airtime_again"}
 	deposited := Else{"again": "deposit_again"}
-	return Menu{Start: "start", Resume: "resume", Refusals: refusals(), Screens: map[string]Screen{
+	return Menu{Start: "start", Resume: "resume", Asked: "approval", Refusals: refusals(), Screens: map[string]Screen{
 		// Who is dialling
 		"start":     {Before: who, Else: Else{"is_operator": "till"}, Then: "wallet"},
 		"wallet":    {Before: asCustomer, Else: Else{"is_stranger": "stranger", "is_frozen": "frozen", "is_unset": "set_pin", "is_locked": "unlock"}, Then: "customer"},
@@ -28,7 +28,7 @@ func Tree() Menu {
 		"first_language":  {Ask: Language, Do: setLanguage, Then: "stranger"},
 
 		// A customer
-		"customer": {Root: true, Pick: Pick{"send", "withdraw", "airtime", "account"}},
+		"customer": {Before: countApprovals, Root: true, Above: "approvals", Pick: Pick{"send", "withdraw", "airtime", "account"}},
 
 		"send":        {Ask: Phone, Do: lookUpPayee, Then: "send_amount"},
 		"send_amount": {Ask: Amount, Then: "send_pin"},
@@ -53,6 +53,14 @@ func Tree() Menu {
 		"airtime_sure":   {Before: sure, Then: "airtime_pin"},
 		"airtime_done":   {End: true},
 
+		// What others have asked for; a pushed session begins at the second
+		"approvals": {Before: listApprovals, Ask: Listed, Then: "approval"},
+		"approval":  {Before: showApproval, Pick: Pick{"approve", "decline"}},
+		"approve":   {Before: showApproval, Ask: PIN, Pay: approve, Then: "approved"},
+		"approved":  {End: true},
+		"decline":   {Before: decline, Then: "declined"},
+		"declined":  {End: true},
+
 		"account":     {Pick: Pick{"balance", "mini", "change_pin", "language", "limits"}},
 		"balance":     {Ask: PIN, Do: balance, Then: "balance_is"},
 		"balance_is":  {End: true},
@@ -76,7 +84,7 @@ func Tree() Menu {
 		"unlocked":     {End: true},
 
 		// An operator at a till
-		"operator":    {Root: true, Pick: Pick{"deposit", "enrol", "float", "last", "change_pin", "language", "wallet"}},
+		"operator":    {Root: true, Pick: Pick{"deposit", "enrol", "float", "last", "change_pin", "language", "wallet", "cash_out"}},
 		"till_locked": {Pick: Pick{"unlock", "wallet"}},
 
 		"deposit":        {Ask: Phone, Do: lookUpCustomer, Then: "deposit_amount"},
@@ -91,6 +99,11 @@ func Tree() Menu {
 		"enrol_id":   {Ask: IDNumber, Then: "enrol_pin"},
 		"enrol_pin":  {Before: showEnrol, Ask: PIN, Do: enrol, Then: "enrolled"},
 		"enrolled":   {End: true},
+
+		"cash_out":        {Ask: Phone, Do: lookUpCustomer, Then: "cash_out_amount"},
+		"cash_out_amount": {Ask: Amount, Then: "cash_out_pin"},
+		"cash_out_pin":    {Before: quoteCashOut, Ask: PIN, Do: askCashOut, Then: "cash_out_asked"},
+		"cash_out_asked":  {End: true},
 
 		"float":    {Ask: PIN, Do: floatBalance, Then: "float_is"},
 		"float_is": {End: true},
@@ -115,8 +128,11 @@ func refusals() map[string]Outcome {
 		"already_registered": EndsWith, "id_taken": EndsWith,
 		// How much
 		"below_min": AskAgain, "over_entry": AskAgain, "over_day": AskAgain, "insufficient": AskAgain, "float_low": AskAgain,
+		"customer_cannot": AskAgain,
+		// What was asked for
+		"approval_gone": EndsWith, "price_changed": EndsWith,
 		// Not now
-		"frozen": EndsWith, "not_allowed": EndsWith, "payer_frozen": EndsWith, "payer_blocked": EndsWith, "too_soon": EndsWith, "busy": EndsWith,
+		"frozen": EndsWith, "not_allowed": EndsWith, "out_of_hours": EndsWith, "payer_frozen": EndsWith, "payer_blocked": EndsWith, "too_soon": EndsWith, "busy": EndsWith,
 	}
 }
 
@@ -124,6 +140,7 @@ func refusals() map[string]Outcome {
 type Menu struct {
 	Start    string // where a dial begins
 	Resume   string // where it begins instead when the last session broke off in the middle
+	Asked    string // where a session begins that was pushed to the phone, to ask for an approval
 	Screens  map[string]Screen
 	Refusals map[string]Outcome
 }
@@ -132,6 +149,7 @@ type Menu struct {
 // none of them: a junction, which is passed through.
 type Screen struct {
 	Before Action // on arriving: fetch what the words need; a refusal turns the customer away
+	Above  string // of a list: a screen listed above the others, with key 9, while Before has filled every hole of its label
 	Pick   Pick   // lists the labels of these screens to choose from
 	Ask    Kind   // asks for one thing and checks that it is one
 	End    bool   // the last words of a session
@@ -169,9 +187,10 @@ const (
 	PIN            // the caller's PIN; the machine verifies it
 	NewPIN         // a PIN to be; the machine checks that it is not weak and keeps it sealed
 	RepeatPIN      // the same again; refusal pin_mismatch
+	Listed         // the number of a line that Before has listed. A dial string stops here: nobody knows beforehand what is on the list
 )
 
-var kindNames = [...]string{"nothing", "phone number", "amount", "till number", "name", "ID number", "language", "PIN", "new PIN", "new PIN again"}
+var kindNames = [...]string{"nothing", "phone number", "amount", "till number", "name", "ID number", "language", "PIN", "new PIN", "new PIN again", "number of a line"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -51,6 +51,14 @@ func TestCheckFinds(t *testing.T) {
 		{"asks for nothing more", func(m Menu) { m.Screens["send"] = Screen{Ask: Phone} }, "screen send: asks, and then leads nowhere"},
 		{"junction to nowhere", func(m Menu) { m.Screens["send_sure"] = Screen{} }, "screen send_sure: does nothing"},
 		{"round in a circle", func(m Menu) { m.Screens["wallet"] = Screen{Then: "start"} }, "junctions go round"},
+		{"no pushed screen", func(m Menu) { delete(m.Screens, "approval") }, "screen approval: a pushed session begins there"},
+		{"above nothing", func(m Menu) { m.Screens["send"] = Screen{Ask: Phone, Above: "approvals", Then: "send_amount"} }, "screen send: what is above a list"},
+		{"above without a hole", func(m Menu) {
+			m.Screens["airtime"] = Screen{Above: "limits", Pick: Pick{"airtime_own", "airtime_other"}}
+		}, "[limits]: the label has holes []"},
+		{"a hole in a usual line", func(m Menu) {
+			m.Screens["customer"] = Screen{Pick: Pick{"approvals", "send", "withdraw", "airtime", "account"}}
+		}, "[approvals]: the label has holes [waiting]"},
 		{"no start", func(m Menu) { delete(m.Screens, "start") }, "screen start: the menu begins there"},
 		{"screen without words", func(m Menu) {
 			m.Screens["new"] = Screen{End: true}

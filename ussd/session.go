@@ -61,8 +61,13 @@ type session struct {
 	ServiceCode string       `json:"service"` // by which code; nobody else may go on with it
 	Steps       []storedStep `json:"steps"`   // answered requests, oldest first
 	Closed      bool         `json:"closed,omitempty"`
+	Pushed      bool         `json:"pushed,omitempty"` // we began it: its first step is the screen that was pushed
 	State       state        `json:"state"`
 }
+
+// fresh tells whether a session was pushed and the phone has not answered yet.
+// Its first answer puts it on the phone's line.
+func (s *session) fresh() bool { return s.Pushed && len(s.Steps) == 1 }
 
 // storedStep is an answered request. Its text may contain a PIN (some gateways
 // repeat the whole input each time), so only a keyed hash of it is kept.
@@ -200,7 +205,7 @@ func (h *held) save(ctx context.Context, resume *state) error {
 		return err
 	}
 	stage := "going on"
-	if len(h.session.Steps) == 1 {
+	if n := len(h.session.Steps); n == 1 || n == 2 && h.session.Pushed {
 		stage = "opening"
 	}
 	err = saveScript.Run(ctx, h.s.redis, h.keys(), h.token, body, sessionLifetime.Milliseconds(), end, lifetime.Milliseconds(), stage, h.id).Err()

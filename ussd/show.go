@@ -35,6 +35,9 @@ func (w *walk) pages() []string {
 		return nil
 	}
 	v := view{problem: w.problem, body: body, more: keyMore + " " + w.m.label(s.Lang, "more")}
+	if above := w.above(); above != "" {
+		v.options = append(v.options, above)
+	}
 	for i, target := range sc.Pick {
 		v.options = append(v.options, strconv.Itoa(i+1)+" "+w.m.label(s.Lang, target))
 	}
@@ -51,6 +54,23 @@ func (w *walk) pages() []string {
 	}
 	v.problem = "" // it would move the pages' borders, and the line with the key says enough
 	return v.pages()
+}
+
+// above is the line of the screen that is offered above a list, "" when there is
+// none or its label has nothing to say.
+func (w *walk) above() string {
+	name := w.screen().Above
+	if name == "" {
+		return ""
+	}
+	label := w.m.label(w.step.Lang, name)
+	for _, hole := range text.HolesOf(label) {
+		if w.step.Holes[hole] == "" {
+			return ""
+		}
+	}
+	line, _ := text.FillString(label, w.step.Holes) // cannot fail: all holes are there
+	return keyAbove + " " + line
 }
 
 // fill fills a text: the session's holes, those of a refusal, and those that

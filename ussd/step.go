@@ -35,6 +35,10 @@ type Answers struct {
 	Lang     string             `json:"lang,omitempty"`
 	PIN      accounts.SealedPIN `json:"sealed,omitempty"` // between choosing and repeating it
 
+	Listed   []int64 `json:"listed,omitempty"`   // the approvals on the list, in its order
+	Approval int64   `json:"approval,omitempty"` // the one chosen, or pushed
+	Asked    string  `json:"asked,omitempty"`    // its ref, for the log
+
 	Sure   string       `json:"sure,omitempty"`   // the payment that the customer wants although it was just made
 	Looked phone.Number `json:"looked,omitempty"` // the number whose look-up has been counted
 }
@@ -49,6 +53,7 @@ type Step struct {
 	Customer accounts.Customer // when the caller acts as one
 	Operator agents.Operator   // likewise
 	Receipt  string            // of the money that this step moved, for the log
+	Ref      string            // likewise, when it is not the session's
 
 	*state
 	m  *Machine

@@ -49,6 +49,12 @@ func (w *walk) understand(ctx context.Context, ask Kind, in string) error {
 			}
 		}
 		return accounts.Refuse("bad_choice")
+	case Listed:
+		n, err := strconv.Atoi(in)
+		if err != nil || n < 1 || n > len(a.Listed) {
+			return accounts.Refuse("bad_choice")
+		}
+		a.Approval = a.Listed[n-1]
 	case PIN:
 		// What cannot be a PIN is a slip and costs no try. A weak one may still
 		// be somebody's: it was chosen before the rule.
@@ -91,7 +97,7 @@ func (w *walk) tellIfLocked(ctx context.Context, verdict error) {
 // mistakes are the refusals of an answer that is not even legible.
 var mistakes = map[Kind]string{
 	Phone: "bad_phone", Amount: "bad_amount", Till: "bad_till", Name: "bad_name", IDNumber: "bad_id", Language: "bad_choice",
-	PIN: "bad_pin", NewPIN: "bad_pin", RepeatPIN: "bad_pin",
+	PIN: "bad_pin", NewPIN: "bad_pin", RepeatPIN: "bad_pin", Listed: "bad_choice",
 }
 
 func readable(in string) bool {

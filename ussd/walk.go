@@ -1,6 +1,7 @@
 package ussd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ const (
 	keyBack = "0" // on every screen but a root
 	keyHome = "00"
 	keyMore = "98" // where a long text goes on
+
+	keyAbove = "9" // of a list with a screen above it
 )
 
 // maxHops bounds the junctions passed for one answer; the menu has three in a row.
@@ -46,12 +49,12 @@ func (m *Machine) walk(r Request, h *held, t *trace) *walk {
 // ("*334*1*0712000001#"), or of a session that was lost. It stops at the first
 // question for a PIN, and wherever the menu does not go straight on, and
 // throws the rest away: what follows there was meant for another screen, and
-// may be a PIN.
+// may be a PIN. A list of what waits is not known beforehand either.
 func (w *walk) dial(ctx context.Context, inputs []string) {
 	w.home(ctx)
 	w.halt = !w.screen().Root
 	for _, in := range inputs {
-		if w.over || w.halt || w.screen().Ask.Secret() || w.step.Inputs >= MaxSteps {
+		if w.over || w.halt || w.screen().Ask.Secret() || w.screen().Ask == Listed || w.step.Inputs >= MaxSteps {
 			break
 		}
 		w.take(ctx, in)
@@ -65,7 +68,7 @@ func (w *walk) offer(ctx context.Context, last state) {
 	s.Resume, s.Lang = &last, last.Lang
 	var labels []string
 	for _, c := range append(slices.Clone(last.Trail), crumb{Screen: last.Screen}) {
-		if l := w.m.label(s.Lang, c.Screen); l != "" {
+		if l := w.m.label(s.Lang, c.Screen); l != "" && len(text.HolesOf(l)) == 0 {
 			labels = append(labels, l)
 		}
 	}
@@ -108,6 +111,8 @@ func (w *walk) take(ctx context.Context, input string) {
 		} else {
 			w.refused(ctx, sc, accounts.Refuse("bad_choice"))
 		}
+	case input == keyAbove && w.above() != "":
+		w.arrive(ctx, sc.Above)
 	case len(sc.Pick) > 0:
 		for i, target := range sc.Pick {
 			switch {
@@ -142,6 +147,7 @@ func (w *walk) act(ctx context.Context, sc Screen) bool {
 		}
 		w.t.ref = w.step.payment()
 		err = sc.Pay(ctx, w.step, w.t.ref)
+		w.t.ref = cmp.Or(w.step.Ref, w.t.ref)
 		if err != nil && undecided(ctx, err) {
 			w.err = err
 			w.end("pending", nil)

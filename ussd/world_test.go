@@ -3,6 +3,7 @@ package ussd_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -60,7 +61,8 @@ type world struct {
 	machine  *ussd.Machine
 	handler  http.Handler
 	log      *syncBuffer
-	depot    agents.Operator // puts balances into wallets
+	network  *dialogues.Local // shows what is pushed; nil: nobody does
+	depot    agents.Operator  // puts balances into wallets
 	given    int
 }
 
@@ -129,8 +131,10 @@ func kenya(t testing.TB) accounts.Country {
 	return accounts.Country{Phone: ke, Currency: kes, ServiceCode: "*334#", Languages: []string{"en", "sw", "fr"}, Zone: zone, Brand: "Tuma", Care: "100"}
 }
 
-// newWorld has nobody in it yet but the depot.
-func newWorld(t testing.TB) *world {
+// newWorld has nobody in it yet but the depot, and its network cannot push.
+func newWorld(t testing.TB) *world { return newWorldWith(t, false) }
+
+func newWorldWith(t testing.TB, pushes bool) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t, log: &syncBuffer{}, clock: &clock{at: time.Date(2026, 11, 22, 6, 15, 0, 0, time.UTC)}}
@@ -139,7 +143,13 @@ func newWorld(t testing.TB) *world {
 	w.pool = dbtest.New(t, w.clock.now)
 	tariff, err := accounts.ParseTariff(accounts.DefaultTariff(), country.Currency)
 	w.must(err)
+	var push func(context.Context, accounts.Approval) error
+	if pushes {
+		w.network = &dialogues.Local{}
+		push = func(ctx context.Context, a accounts.Approval) error { return w.machine.Push(ctx, a) }
+	}
 	w.accounts, err = accounts.New(ctx, accounts.Config{
+		Push: push,
 		Pool: w.pool, Country: country, Keys: accounts.Keys{Active: "k1", ByID: map[string][]byte{"k1": []byte("a key of tests, 16+")}},
 		ReceiptKey: []byte("a receipt key for tests"), Tariff: tariff, Rand: newSeeded(), Log: log, Posters: 1,
 	})
@@ -178,12 +188,34 @@ func (w *world) newMachine(client *redis.Client, log *slog.Logger) *ussd.Machine
 	w.must(err)
 	limits, err := ussd.NewLimits(client, ussd.DefaultLimits(), log)
 	w.must(err)
+	var pusher ussd.Pusher
+	if w.network != nil {
+		pusher = ussd.HTTPPush{URL: w.pushServer(), Token: "a token of tests", Client: &http.Client{Timeout: 5 * time.Second}}
+	}
 	m, err := ussd.New(ussd.Config{
+		Pusher:   pusher,
 		Accounts: w.accounts, Agents: w.agents, Redis: client, Limits: limits, Menu: ussd.Tree(), Words: words,
 		Key: []byte("the key of tests"), Rand: newSeeded(), Now: w.clock.now, Log: log,
 	})
 	w.must(err)
 	return m
+}
+
+// pushServer is the network's side of a push: the phones of a dialogue's stage.
+func (w *world) pushServer() string {
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		var in struct{ PhoneNumber, SessionID, Text string }
+		switch err := json.NewDecoder(r.Body).Decode(&in); {
+		case err != nil || r.Header.Get("Authorization") != "Bearer a token of tests" || r.Header.Get("Content-Type") != "application/json":
+			rw.WriteHeader(http.StatusBadRequest)
+		case in.PhoneNumber == nobody:
+			rw.WriteHeader(http.StatusNotFound)
+		case !w.network.Show(in.PhoneNumber, in.SessionID, in.Text):
+			rw.WriteHeader(http.StatusConflict)
+		}
+	}))
+	w.t.Cleanup(s.Close)
+	return s.URL
 }
 
 func (w *world) must(err error) {

@@ -34,6 +34,7 @@ const (
 	TaxDue            Kind = "tax"                // owed to the revenue authority
 	CommissionExpense Kind = "commission_expense" // what tills were promised; negative
 	Airtime           Kind = "airtime"            // owed to the mobile network for top-ups
+	Held              Kind = "held"               // disputed, until somebody decides whose it is
 )
 
 // Rules are an account's own; nil means no such bound.

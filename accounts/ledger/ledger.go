@@ -145,8 +145,8 @@ var (
 // Hook is told every accepted entry of a commit, in order, when its receipt is
 // complete, and gives what it wants written in the same commit, or nil. It runs
 // while the server stores the entries, and may not use the database itself. An
-// error of either refuses the commit; a hook that can fail for one entry's sake
-// must not be used.
+// error of either refuses the commit, and the entries are then tried one by one:
+// a hook may fail for one entry's sake, but that must be rare.
 type Hook func(posted []Accepted) (write func(ctx context.Context, tx *db.Tx) error, err error)
 
 // Accepted is an entry on its way into the book.

@@ -26,6 +26,12 @@ type tab struct {
 
 func openTab(t testing.TB, address string) *tab {
 	t.Helper()
+	return openPage(t, address, "body[data-ready=yes] .handset")
+}
+
+// openPage waits for a part of whatever page is at an address.
+func openPage(t testing.TB, address, part string) *tab {
+	t.Helper()
 	binary := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -72,7 +78,7 @@ func openTab(t testing.TB, address string) *tab {
 		})
 		return chromedp.Void{}, err
 	}
-	b.do(still, chromedp.EmulateViewport(1366, 768), chromedp.Navigate(address), chromedp.WaitReady(chromedp.CSS("body[data-ready=yes] .handset")))
+	b.do(still, chromedp.EmulateViewport(1366, 768), chromedp.Navigate(address), chromedp.WaitReady(chromedp.CSS(part)))
 	return b
 }
 

@@ -106,8 +106,10 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	cfg := config{
 		databaseURL: env.databaseURL, redisURL: env.redisURL, country: country, tariff: tariff, keys: keys, log: log,
 		limits: ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
+		photos: filepath.Join(dir, "id_photos"), plain: true,
 		gateways: gateways{
 			USSDAllow: []string{"127.0.0.0/8", "::1/128"}, SMS: "twilio", TwilioSID: devTwilioSID, TwilioToken: sec.Twilio, TwilioFrom: country.Brand, TwilioURL: base,
+			PushURL: base + "/simulator/push", PushToken: sec.Airtime, // the simulated network has one token for both
 			AirtimeURL: base + "/simulator/airtime/topup", AirtimeKey: sec.Airtime,
 		},
 	}
@@ -147,8 +149,8 @@ func (c *devCommand) dir(ctx context.Context) (string, error) {
 		if err := devenv.RemovePostgres(ctx, filepath.Join(dir, "postgres")); err != nil {
 			return "", running(err, dir)
 		}
-		for _, f := range []string{"secrets.json", "env"} {
-			if err := os.Remove(filepath.Join(dir, f)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		for _, f := range []string{"secrets.json", "env", "id_photos"} {
+			if err := os.RemoveAll(filepath.Join(dir, f)); err != nil {
 				return "", err
 			}
 		}
@@ -287,7 +289,7 @@ func (c *devCommand) network(base, serviceCode, symbol string, k devKeys) (*simu
 	}
 	return simulator.NewNetwork(simulator.Config{
 		USSDURL: base + "/ussd/africastalking", EventsURL: base + "/ussd/africastalking/events", ServiceCode: serviceCode,
-		TwilioSID: devTwilioSID, TwilioToken: k.Twilio, AirtimeToken: k.Airtime, CurrencySymbol: symbol,
+		TwilioSID: devTwilioSID, TwilioToken: k.Twilio, AirtimeToken: k.Airtime, PushToken: k.Airtime, CurrencySymbol: symbol,
 		Now: time.Now, Rand: rand.Reader, People: people,
 	})
 }
@@ -313,6 +315,7 @@ func (c *devCommand) banner(e *devEnv, dir, base, moved string) {
 		fmt.Fprintf(w, "  %s\n", moved)
 	}
 	fmt.Fprintf(w, "\n  phones in the browser   %s/simulator/\n", base)
+	fmt.Fprintf(w, "  the agents' portal      %s/agents/\n", base)
 	fmt.Fprintf(w, "  a phone in a terminal   tuma phone %s --url %s\n", demoCustomers[0].number, base)
 	fmt.Fprintf(w, "  USSD callback           %s/ussd/africastalking\n", base)
 	fmt.Fprintf(w, "  the operator's verbs    . %s/env; tuma audit\n", dir)

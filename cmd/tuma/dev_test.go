@@ -147,7 +147,7 @@ func TestDev(t *testing.T) {
 
 	// The operator's verbs work beside it, and whatever they do to the demo people, it starts again.
 	env, _ := devEnvironment(t, dir)
-	for _, args := range [][]string{{"freeze", asha}, {"move", "+254712000002", "--to", "+254712000022"}} {
+	for _, args := range [][]string{{"freeze", asha, "--reason", "the phone was stolen"}, {"move", "+254712000002", "--to", "+254712000022"}} {
 		if r := execute(t, demoPassword+"\n", env, append([]string{"customer", args[0], "--as", demoCare}, args[1:]...)...); r.status != 0 {
 			t.Errorf("customer %v: status %d %s%s", args, r.status, r.out, r.errors)
 		}
@@ -169,6 +169,7 @@ func TestDev(t *testing.T) {
 	if b := p.balance("b3", asha); b != 1000_00 {
 		t.Errorf("after --fresh there are %d", b)
 	}
+	cashOut(t, p.url)
 	p.end(syscall.SIGINT)
 }
 

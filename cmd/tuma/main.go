@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"tuma/agents"
 )
 
 // commands is what `tuma --help` lists.
@@ -28,9 +30,12 @@ type commands struct {
 	Agent    agentCommand    `cmd:"" help:"Create agents."`
 	Till     tillCommand     `cmd:"" help:"Create tills."`
 	Operator operatorCommand `cmd:"" help:"Put people at tills."`
+	Office   officeCommand   `cmd:"" help:"Create head offices and put agents under them."`
 	Staff    staffCommand    `cmd:"" help:"Create makers, checkers and customer care."`
 	Float    floatCommand    `cmd:"" help:"Issue float: a maker requests, a checker approves."`
+	Reversal reversalCommand `cmd:"" help:"Disputed deposits: decide whose the money is."`
 	Customer customerCommand `cmd:"" help:"Customer care: PINs, numbers, freezes."`
+	Log      logCommand      `cmd:"" help:"Print who did what, and prove that no line was changed."`
 }
 
 func main() {
@@ -43,6 +48,7 @@ func main() {
 // run is the program; tests call it, too.
 func run(ctx context.Context, args []string) int {
 	var c commands
+	ctx = agents.Acting(ctx, "system", "command line") // for the log, where no name is asked for
 	parser, err := kong.New(&c,
 		kong.Name("tuma"),
 		kong.Description("Mobile money for phones that cannot run apps."),

@@ -168,9 +168,10 @@ func startBank(t testing.TB) *bank {
 	b.url = "http://" + b.server.Listener.Addr().String()
 	b.config = config{
 		databaseURL: b.databaseURL, redisURL: b.redis.URL(), country: country, tariff: tariff, keys: keys, log: b.log.logger(),
-		limits: plenty, now: b.clock.now, maxConns: 8,
+		limits: plenty, now: b.clock.now, maxConns: 8, photos: t.TempDir(), plain: true,
 		gateways: gateways{
 			USSDAllow: []string{"127.0.0.0/8"}, SMS: "twilio", TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, TwilioFrom: country.Brand, TwilioURL: b.url,
+			PushURL: b.url + "/simulator/push", PushToken: b.airtimeKey,
 			AirtimeURL: b.url + "/simulator/airtime/topup", AirtimeKey: b.airtimeKey,
 		},
 	}
@@ -179,7 +180,7 @@ func startBank(t testing.TB) *bank {
 	b.must(seed(t.Context(), b.service))
 	b.network, err = simulator.NewNetwork(simulator.Config{
 		USSDURL: b.url + "/ussd/africastalking", EventsURL: b.url + "/ussd/africastalking/events", ServiceCode: country.ServiceCode,
-		TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, AirtimeToken: b.airtimeKey, CurrencySymbol: "Ksh", Now: b.clock.now, Rand: newSeeded(),
+		TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, AirtimeToken: b.airtimeKey, PushToken: b.airtimeKey, CurrencySymbol: "Ksh", Now: b.clock.now, Rand: newSeeded(),
 	})
 	b.must(err)
 	// The server that serves in production, too, with its bounds on what a connection may cost.

@@ -12,6 +12,7 @@ import (
 
 	"tuma/accounts"
 	"tuma/agents"
+	"tuma/internal/db"
 )
 
 // books is what every verb of the operator needs. The secrets are the service's
@@ -37,7 +38,10 @@ func (b books) with(ctx context.Context, fn func(s *service) error) error {
 }
 
 type agentCommand struct {
-	Create agentCreate `cmd:"" help:"Register a business that will have tills."`
+	Create   agentCreate   `cmd:"" help:"Register a business that will have tills."`
+	Payout   agentPayout   `cmd:"" help:"Pay out what all tills and head offices have earned, once a day."`
+	Freeze   agentFreeze   `cmd:"" help:"Stop all tills of an agent."`
+	Unfreeze agentUnfreeze `cmd:"" help:"Let an agent's tills go, but for those that were frozen by themselves."`
 }
 
 type agentCreate struct {
@@ -57,7 +61,9 @@ func (c *agentCreate) Run(ctx context.Context) error {
 }
 
 type tillCommand struct {
-	Create tillCreate `cmd:"" help:"Open a till of an agent."`
+	Create   tillCreate   `cmd:"" help:"Open a till of an agent."`
+	Freeze   tillFreeze   `cmd:"" help:"Stop a till."`
+	Unfreeze tillUnfreeze `cmd:"" help:"Let a frozen till go."`
 }
 
 type tillCreate struct {
@@ -79,16 +85,19 @@ func (c *tillCreate) Run(ctx context.Context) error {
 }
 
 type operatorCommand struct {
-	Create operatorCreate `cmd:"" help:"Put a person at a till; the PIN is chosen on the first dial."`
+	Create   operatorCreate   `cmd:"" help:"Put a person at a till; the PIN is chosen on the first dial."`
+	Freeze   operatorFreeze   `cmd:"" help:"Stop an operator."`
+	Unfreeze operatorUnfreeze `cmd:"" help:"Let a frozen operator go."`
 }
 
 type operatorCreate struct {
 	books
-	Till     string `required:"" help:"Number of the till."`
+	Till     string `help:"Number of the till."`
+	Office   string `help:"Instead of a till: name of the head office, with the role head."`
 	Phone    string `required:"" help:"The operator's phone number."`
 	Name     string `required:"" help:"The operator's name."`
 	IDNumber string `required:"" name:"id-number" help:"The operator's ID number, asked for on the first dial."`
-	Role     string `enum:"owner,assistant,auditor" default:"assistant" help:"owner, assistant or auditor."`
+	Role     string `enum:"owner,assistant,auditor,head" default:"assistant" help:"owner, assistant or auditor; head in a head office."`
 	Lang     string `default:"en" help:"Language of menu and notices."`
 }
 
@@ -99,9 +108,9 @@ func (c *operatorCreate) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = s.agents.CreateOperator(ctx, agents.NewOperator{Till: c.Till, Phone: n, Name: c.Name, IDNumber: c.IDNumber, Role: c.Role, Lang: c.Lang})
+		err = s.agents.CreateOperator(ctx, agents.NewOperator{Till: c.Till, Office: c.Office, Phone: n, Name: c.Name, IDNumber: c.IDNumber, Role: c.Role, Lang: c.Lang})
 		if err == nil {
-			fmt.Printf("operator %s at till %s: dials %s and gives the ID number to choose a PIN\n", n, c.Till, s.accounts.Country().ServiceCode)
+			fmt.Printf("operator %s at till %s: dials %s and gives the ID number to choose a PIN\n", n, c.Till+c.Office, s.accounts.Country().ServiceCode)
 		}
 		return err
 	})
@@ -165,13 +174,15 @@ func askPassword(prompt string) (string, error) {
 type floatCommand struct {
 	Request floatRequest `cmd:"" help:"Ask for float against a credit at the bank (maker)."`
 	Approve floatApprove `cmd:"" help:"Issue requested float (checker, another person)."`
-	List    floatList    `cmd:"" help:"List what waits for a checker."`
+	List    floatList    `cmd:"" help:"List what waits for a maker or a checker."`
+	Take    floatTake    `cmd:"" help:"Take up what an operator has asked for (maker)."`
+	Decline floatDecline `cmd:"" help:"Decline a request (checker, another person)."`
 }
 
 type floatRequest struct {
 	books
 	as
-	Till    string `required:"" help:"Number of the till."`
+	Till    string `required:"" help:"Number of the till, or name of the head office."`
 	Amount  string `required:"" help:"In whole currency units, like 50000."`
 	BankRef string `required:"" help:"The bank's reference of the credit; each is used once."`
 }
@@ -208,7 +219,7 @@ func (c *floatApprove) Run(ctx context.Context) error {
 		}
 		d, err := s.agents.ApproveFloat(ctx, c.As, c.ID)
 		if err == nil {
-			fmt.Printf("%s %s issued to %s, float is now %s\n", d.Code, s.accounts.Money(d.Amount), d.Name, s.accounts.Money(d.Balance))
+			fmt.Printf("%s %s, %s: float is now %s\n", d.Code, s.accounts.Money(d.Amount), d.Name, s.accounts.Money(d.Balance))
 		}
 		return err
 	})
@@ -219,11 +230,12 @@ type floatList struct{ books }
 // Run lists open requests.
 func (c *floatList) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *service) error {
-		list, err := s.agents.OpenFloat(ctx)
-		for _, f := range list {
-			fmt.Printf("%d\ttill %s\t%s\tbank %s\tby %s\n", f.ID, f.Till, s.accounts.Money(f.Amount), f.BankRef, f.Maker)
+		asked, err1 := s.agents.AskedFloat(ctx)
+		made, err2 := s.agents.OpenFloat(ctx)
+		for _, f := range append(asked, made...) {
+			fmt.Printf("%d\t%s\ttill %s\t%s\t%s\tbank %s\tby %s\n", f.ID, f.State, f.Till, f.Kind, s.accounts.Money(f.Amount), f.BankRef, f.AskedBy+" "+f.Maker)
 		}
-		return err
+		return errors.Join(err1, err2)
 	})
 }
 
@@ -261,8 +273,11 @@ func (c care) do(ctx context.Context, fn func(s *service, who accounts.Customer)
 		if err := fn(s, who); err != nil {
 			return err
 		}
-		s.log.Info("customer care", "command", strings.Join(os.Args[1:min(3, len(os.Args))], " "), "by", c.As, "customer", who.ID)
-		return nil
+		what := strings.Join(os.Args[1:min(3, len(os.Args))], " ")
+		s.log.Info("customer care", "command", what, "by", c.As, "customer", who.ID)
+		return s.pool.InTx(ctx, func(tx *db.Tx) error {
+			return s.agents.Log(ctx, tx, agents.LogEntry{Actor: "staff:" + c.As, Action: what, Subject: fmt.Sprintf("customer:%d", who.ID)})
+		})
 	})
 }
 
@@ -302,18 +317,4 @@ func (c *customerMove) Run(ctx context.Context) error {
 		}
 		return s.accounts.MoveNumber(ctx, who, to)
 	})
-}
-
-type customerFreeze struct{ care }
-
-// Run freezes a wallet.
-func (c *customerFreeze) Run(ctx context.Context) error {
-	return c.do(ctx, func(s *service, who accounts.Customer) error { return s.accounts.Freeze(ctx, who, true) })
-}
-
-type customerUnfreeze struct{ care }
-
-// Run lets a wallet go.
-func (c *customerUnfreeze) Run(ctx context.Context) error {
-	return c.do(ctx, func(s *service, who accounts.Customer) error { return s.accounts.Freeze(ctx, who, false) })
 }

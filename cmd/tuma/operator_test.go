@@ -60,6 +60,33 @@ func TestOperatorVerbs(t *testing.T) {
 		{"float approve|--as|jane|1", checker + "\n", no("another checker")},
 		{"customer show|--as|cara|0722000077", care + "\n", no("nobody is registered")},
 		{"customer reset-pin|--as|mary|0712000001", maker + "\n", no("not an active care")},
+		{"float decline|--as|john|--reason|late|1", checker + "\n", no("was approved")},
+		{"float take|--as|mary|1", maker + "\n", no("somebody else")},
+		{"office create|Coast Distributors|--share|2500", "", did("share 2500 basis points")},
+		{"office create|Coast Distributors", "", no("exists already")},
+		{"office share|Coast Distributors|10001", "", no("0 to 10000 basis points")},
+		{"office share|Coast Distributors|2000", "", did("")},
+		{"office attach|--agent|Mama Pima Shop & Sons|--office|Nobody", "", no("no head office")},
+		{"office attach|--agent|Mama Pima Shop & Sons|--office|Coast Distributors", "", did("")},
+		{"operator create|--office|Coast Distributors|--phone|0722000079|--name|Amina Said|--id-number|31313131|--role|head", "", did("at till Coast Distributors")},
+		{"operator create|--till|200001|--phone|0722000080|--name|Amina Said|--id-number|31313131|--role|head", "", no("a head in a head office")},
+		{"agent payout", "", did("0 paid")},
+		{"till freeze|--as|cara|200001", care + "\n", want{2, "--reason"}},
+		{"till freeze|--as|cara|200001|--reason|reported stolen", care + "\n", did("")},
+		{"till freeze|--as|mary|200001|--reason|reported stolen", maker + "\n", no("not an active")},
+		{"audit", "", did("the book is right")},
+		{"float request|--as|mary|--till|200001|--amount|5000|--bank-ref|FT-9", maker + "\n", no("till_closed")},
+		{"till unfreeze|--as|cara|200001|--reason|it was found", care + "\n", did("")},
+		{"agent freeze|--as|john|Mama Pima Shop & Sons|--reason|fraud is suspected", checker + "\n", did("")},
+		{"agent unfreeze|--as|john|Mama Pima Shop & Sons|--reason|it was cleared", checker + "\n", did("")},
+		{"operator freeze|--as|cara|0722000077|--reason|the phone was lost", care + "\n", did("")},
+		{"operator unfreeze|--as|cara|0722000077|--reason|the phone was found", care + "\n", did("")},
+		{"customer freeze|--as|cara|0712000001|--reason|the phone was lost", care + "\n", no("nobody is registered")},
+		{"reversal list", "", did("")},
+		{"reversal approve|--as|john|7|--reason|one digit", checker + "\n", no("no such request")},
+		{"reversal approve|--as|mary|7|--reason|one digit", maker + "\n", no("not an active checker")},
+		{"log", "", did("staff:cara\tcommand line\tfreeze\ttill:200001\t\"free\" -> \"frozen\"\treported stolen")},
+		{"log --check", "", did("the log is as it was written")},
 		{"audit", "", did("the book is right")},
 		{"menu check", "", did("all right")},
 		{"nonsense", "", want{2, "nonsense"}},
@@ -84,6 +111,20 @@ func TestOperatorVerbs(t *testing.T) {
 	}
 	if r := execute(t, maker+"\n", env, "float", "approve", "--as", "mary", id); r.status != 1 || !strings.Contains(r.errors, "cannot approve") {
 		t.Errorf("approved alone: status %d %s%s", r.status, r.out, r.errors)
+	}
+	// So is a log with a line that was changed, and one without its end.
+	for query, says := range map[string]string{
+		`update log set reason = 'nothing' where id = 5`:        "line 5, or the one before it, was changed",
+		`delete from log where id = (select max(id) from log)`:  "its head says",
+		`update log set id = id + 1000 where id = 3`:            "line 4 follows line 2",
+		`update log set at = at + interval '1 s' where id = 10`: "line 10",
+	} {
+		if _, err := pool.Exec(query); err != nil {
+			t.Fatal(err)
+		}
+		if r := execute(t, "", env, "log", "--check"); r.status != 1 || !strings.Contains(r.out, says) {
+			t.Errorf("%s: status %d %s%s", query, r.status, r.out, r.errors)
+		}
 	}
 	// A broken book is named, with exit status 1, in both forms.
 	if _, err := pool.Exec(`update account set balance = balance + 1 where kind = 'float' and balance > 0`); err != nil {
@@ -125,12 +166,12 @@ func TestCustomerCare(t *testing.T) {
 	if s := b.key("c2", asha, demoCustomers[0].id+"*8064*8064"); s.Screen != "pin_set" {
 		t.Errorf("no PIN chosen: %+v", s)
 	}
-	care("freeze", asha)
+	care("freeze", asha, "--reason", "the phone was stolen")
 	screen("c3", asha, "", "frozen")
 	if s := b.key("c4", "+254712000002", "1*0712000001"); s.Problem != "payee_frozen" {
 		t.Errorf("sending to a frozen wallet: %+v", s)
 	}
-	care("unfreeze", asha)
+	care("unfreeze", asha, "--reason", "the customer has come in person")
 	care("move", asha, "--to", "0712000009")
 	screen("c5", asha, "", "stranger")
 	if s := b.key("c6", "+254712000009", "4*1*8064"); s.Screen != "balance_is" || cents(s.Holes["balance"]) != 1000_00 {

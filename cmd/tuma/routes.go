@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"time"
 
+	"tuma/agents/portal"
 	"tuma/ussd"
 )
 
@@ -23,12 +25,33 @@ func (c config) routes(s *service) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := portal.New(portal.Options{
+		Pool: s.pool, Accounts: s.accounts, Agents: s.agents, Redis: s.redis, Rand: rand.Reader, Log: c.log, Photos: c.photos, Proxies: proxies, Plain: c.plain,
+	})
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
+	mux.Handle("/agents/", pages)
+	mux.Handle("POST /agents/register", patient(pages))
 	mux.Handle("/ussd/africastalking", at)
 	mux.Handle("/ussd/africastalking/", at)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("alive\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	return mux, nil
+}
+
+// patient waits for a photo as long as a slow link takes for it: 2 MB at 5 KB/s.
+func patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		until := time.Now().Add(8 * time.Minute)
+		c := http.NewResponseController(w)
+		if c.SetReadDeadline(until) == nil && c.SetWriteDeadline(until.Add(time.Minute)) == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "Sorry.", http.StatusInternalServerError)
+	})
 }
 
 // ready tells a load balancer whether this process can serve: 200, or 503 with

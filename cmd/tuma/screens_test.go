@@ -59,6 +59,9 @@ var shapes = sync.OnceValues(func() (screens, problems []shape) {
 				continue // a junction
 			}
 			pattern := patternOf(t.Body)
+			if sc.Above != "" {
+				pattern += `(?:\n9 ` + patternOf(label(sc.Above)) + `)?`
+			}
 			for _, o := range options {
 				if pattern != "" {
 					pattern += `\n`

@@ -19,6 +19,7 @@ type serveCommand struct {
 	RedisURL       string `env:"TUMA_REDIS_URL" required:"" placeholder:"URL" help:"Redis, redis://user:password@host:port/db"`
 	Listen         string `env:"TUMA_LISTEN" default:"127.0.0.1:8080" help:"Address to answer on; put a TLS proxy before it."`
 	DialsPerMinute int    `env:"TUMA_DIALS_PER_MINUTE" default:"10" help:"Dials of one number in a minute."`
+	IDPhotos       string `env:"TUMA_ID_PHOTOS" placeholder:"DIR" help:"Folder where the agents' portal keeps photos of ID documents; without it nobody is registered there."`
 	LookUpsPerDay  int    `env:"TUMA_LOOKUPS_PER_DAY" default:"20" help:"Names that one customer may look up in a day without paying."`
 	MaxConns       int    `env:"TUMA_MAX_CONNS" default:"16" help:"Database connections for writing, and as many again for reading."`
 	Posters        int    `env:"TUMA_POSTERS" default:"2" help:"Commits of the book under way at once; in all processes together about as many as the database has cores."`
@@ -44,6 +45,7 @@ func (c serveCommand) config() (config, error) {
 	return config{
 		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, keys: keys, gateways: c.gateways,
 		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
+		photos:   c.IDPhotos,
 		maxConns: c.MaxConns, posters: c.Posters, log: logger(c.JSONLog),
 	}, errors.Join(err1, err2, err3)
 }
@@ -59,6 +61,9 @@ func (g gateways) check() error {
 	}
 	if g.SMS == "twilio" && (g.TwilioSID == "" || g.TwilioToken == "" || g.TwilioFrom == "") {
 		errs = append(errs, errors.New("twilio needs TUMA_TWILIO_SID, TUMA_TWILIO_TOKEN and TUMA_TWILIO_FROM"))
+	}
+	if g.PushURL != "" && g.PushToken == "" {
+		errs = append(errs, errors.New("TUMA_USSD_PUSH_URL needs TUMA_USSD_PUSH_TOKEN"))
 	}
 	if g.AirtimeURL != "" && g.AirtimeKey == "" {
 		errs = append(errs, errors.New("TUMA_AIRTIME_URL needs TUMA_AIRTIME_TOKEN"))

@@ -76,6 +76,7 @@ func TestServeRefuses(t *testing.T) {
 		{"a short secret in the path", map[string]string{"TUMA_USSD_SECRET": "short"}, "", []string{"TUMA_USSD_SECRET is weak"}},
 		{"a range that is none", map[string]string{"TUMA_USSD_ALLOW": "10.0.0.0/99"}, "", []string{"10.0.0.0/99"}},
 		{"half a Twilio account", map[string]string{"TUMA_SMS": "twilio", "TUMA_TWILIO_SID": devTwilioSID, "TUMA_TWILIO_FROM": "Tuma"}, "", []string{"TUMA_TWILIO_TOKEN"}},
+		{"pushes without their token", map[string]string{"TUMA_USSD_PUSH_URL": "http://127.0.0.1:1/"}, "", []string{"TUMA_USSD_PUSH_TOKEN"}},
 		{"airtime without its token", map[string]string{"TUMA_AIRTIME_URL": "http://127.0.0.1:1/"}, "", []string{"TUMA_AIRTIME_TOKEN"}},
 		{"a tariff that does not parse", map[string]string{"TUMA_TARIFF": brokenTariff(t, "fees.csv", "2023-07-01,send,101,500,7", "2023-07-01,send,101,5OO,7")}, "", []string{"fees.csv line 5"}},
 		{"a tariff without a file", map[string]string{"TUMA_TARIFF": t.TempDir()}, "", []string{"fees.csv"}},

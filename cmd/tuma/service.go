@@ -31,6 +31,8 @@ type config struct {
 	keys        keys
 	gateways    gateways
 	limits      ussd.LimitOptions
+	photos      string           // folder of ID photos; "": the portal registers nobody
+	plain       bool             // the portal's cookies go over plain HTTP: dev
 	now         func() time.Time // nil: the wall clock
 	posters     int
 	maxConns    int
@@ -62,14 +64,28 @@ func (c config) books(ctx context.Context) (*service, error) {
 		pool.Close()
 		return nil, err
 	}
+	s := &service{pool: pool, log: c.log}
+	var push func(context.Context, accounts.Approval) error
+	if c.gateways.PushURL != "" {
+		push = s.push
+	}
 	a, err := accounts.New(ctx, accounts.Config{
-		Pool: pool, Country: c.country, Keys: c.keys.pin, ReceiptKey: c.keys.receipt, Tariff: c.tariff, Rand: rand.Reader, Log: c.log, Posters: c.posters,
+		Push: push, Pool: pool, Country: c.country, Keys: c.keys.pin, ReceiptKey: c.keys.receipt, Tariff: c.tariff, Rand: rand.Reader, Log: c.log, Posters: c.posters,
 	})
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	return &service{pool: pool, accounts: a, agents: agents.New(pool, a, rand.Reader), log: c.log}, nil
+	s.accounts, s.agents = a, agents.New(pool, a, rand.Reader)
+	return s, nil
+}
+
+// push puts an approval on the customer's phone, once there is a machine.
+func (s *service) push(ctx context.Context, a accounts.Approval) error {
+	if s.machine == nil {
+		return errors.New("this process serves no phones")
+	}
+	return s.machine.Push(ctx, a)
 }
 
 // start composes the whole service. Its background work runs until close.
@@ -116,7 +132,12 @@ func (c config) ways(s *service) error {
 	if err != nil {
 		return err
 	}
+	var pusher ussd.Pusher
+	if c.gateways.PushURL != "" {
+		pusher = ussd.HTTPPush{URL: c.gateways.PushURL, Token: c.gateways.PushToken, Client: &http.Client{Timeout: 3 * time.Second}}
+	}
 	s.machine, err = ussd.New(ussd.Config{
+		Pusher:   pusher,
 		Accounts: s.accounts, Agents: s.agents, Redis: s.redis, Limits: limits, Menu: ussd.Tree(), Words: words,
 		Key: c.keys.session, Rand: rand.Reader, Now: s.pool.Now, Log: c.log,
 	})

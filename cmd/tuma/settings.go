@@ -143,6 +143,8 @@ type gateways struct {
 	USSDAllow   []string `env:"TUMA_USSD_ALLOW" placeholder:"CIDR,..." help:"Addresses that may call the USSD callback."`
 	USSDSecret  string   `env:"TUMA_USSD_SECRET" placeholder:"TEXT" help:"Secret in the USSD callback's path, instead of addresses: /ussd/africastalking/TEXT."`
 	Proxies     []string `env:"TUMA_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
+	PushURL     string   `name:"ussd-push-url" env:"TUMA_USSD_PUSH_URL" placeholder:"URL" help:"Where screens are pushed to phones; without it, approvals wait in the menu."`
+	PushToken   string   `name:"ussd-push-token" env:"TUMA_USSD_PUSH_TOKEN" help:"Bearer token of the push address."`
 	SMS         string   `env:"TUMA_SMS" enum:"log,twilio" default:"log" help:"SMS gateway: log (writes that a notice is due, sends nothing) or twilio."`
 	TwilioSID   string   `env:"TUMA_TWILIO_SID" help:"Twilio account SID."`
 	TwilioToken string   `env:"TUMA_TWILIO_TOKEN" help:"Twilio auth token."`

@@ -166,7 +166,12 @@ export class Handset {
   take(state) {
     if (state.rev < this.state.rev) return;
     const first = this.state.rev < 0;
+    const pushed = !first && state.open && state.session !== this.state.session && state.raw.at(-1)?.kind === 'push';
     this.state = state;
+    if (pushed) { // it comes up over whatever was on the screen
+      this.place = 'home';
+      this.setLine('');
+    }
     if (first && !state.open && this.over === null) this.over = this.ending(); // what ended before the page was opened
     this.render();
   }

@@ -1,6 +1,6 @@
 // The fold-out beside a phone: what the gateway sent and got, newest first.
 
-const what = { ussd: '', retry: 'the same request again', event: 'end of session' };
+const what = { ussd: '', retry: 'the same request again', event: 'end of session', push: 'from the application' };
 
 function element(tag, className, text) {
   const e = document.createElement(tag);
@@ -12,7 +12,7 @@ function element(tag, className, text) {
 function exchange(x) {
   const li = element('li', x.kind);
   const head = element('div', 'head');
-  head.append(element('span', 'path', 'POST ' + new URL(x.url).pathname));
+  head.append(element('span', 'path', 'POST ' + new URL(x.url, location).pathname));
   if (x.status) head.append(element('span', x.status === 200 ? 'ok' : 'no', String(x.status)));
   head.append(element('span', 'tag', x.pending ? 'waiting…' : x.ms + ' ms'));
   if (what[x.kind]) head.append(element('span', 'tag', what[x.kind]));

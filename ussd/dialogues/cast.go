@@ -22,6 +22,7 @@
 //	asha retries                            the gateway sends the last request again
 //	asha drops                              the session breaks off on the phone
 //	asha texts BALANCE                      an SMS to the service; the answer is an SMS
+//	asha is pushed                          the service has put a screen on her phone; types answers it
 //	asha receives                           the SMS that came since this was last said
 //	asha waits 3m                           time passes, for everybody
 //	books                                   the balances that matter, the house's too

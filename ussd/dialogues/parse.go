@@ -31,7 +31,7 @@ type step struct {
 const indent = "    "
 
 // verbs that take something, and those that take nothing.
-var verbs = map[string]bool{"has": true, "dials": true, "types": true, "texts": true, "waits": true, "receives": false, "retries": false, "drops": false}
+var verbs = map[string]bool{"has": true, "dials": true, "types": true, "texts": true, "waits": true, "receives": false, "retries": false, "drops": false, "is": true}
 
 var (
 	handleShape = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
@@ -123,6 +123,8 @@ func (s *Script) parseStep(line string) (step, error) {
 	switch verb {
 	case "has":
 		bad = !moneyShape.MatchString(rest)
+	case "is":
+		bad = rest != "pushed"
 	case "dials":
 		bad = !dialShape.MatchString(rest)
 	case "waits":
@@ -144,6 +146,12 @@ func (s *Script) person(handle string) (Person, bool) {
 	return Person{}, false
 }
 
+// Pushes tells whether somebody's phone is pushed a screen: then the network of
+// the dialogue can do that, and otherwise it cannot.
+func (s *Script) Pushes() bool {
+	return slices.ContainsFunc(s.items, func(it item) bool { return it.step != nil && it.step.verb == "is" })
+}
+
 // NeedsInside says why a dialogue can only be played in process, "" when it can
 // also be played on a running server from outside.
 func (s *Script) NeedsInside() string {
@@ -160,6 +168,8 @@ func (s *Script) NeedsInside() string {
 		switch {
 		case it.step.verb == "waits":
 			return fmt.Sprintf("line %d: nobody outside can move the server's clock", it.number)
+		case it.step.verb == "is":
+			return fmt.Sprintf("line %d: a phone outside is not one that the network can push to", it.number)
 		case it.step.verb == "books":
 			return fmt.Sprintf("line %d: nobody outside sees the house's books", it.number)
 		case it.step.verb == "has" && p.Role == Operator:

@@ -11,7 +11,8 @@ import (
 
 // Hop is one request of the USSD gateway.
 type Hop struct {
-	Session     int // counts up in a dialogue; the stage makes a name of it
+	Session     int    // counts up in a dialogue; the stage makes a name of it
+	Pushed      string // in place of Session: the name that the service gave a session that it began
 	From        Person
 	ServiceCode string
 	Text        string // all that was keyed in, joined with '*'
@@ -34,6 +35,9 @@ type Stage interface {
 	Hop(ctx context.Context, h Hop) (string, error)
 	// Drop tells that the session of a request has ended on the phone.
 	Drop(ctx context.Context, h Hop) error
+	// Pushed returns what the service has put on somebody's phone since it was
+	// last asked: the name of the session that began with it, and the screen.
+	Pushed(ctx context.Context, p Person) (session, screen string, err error)
 	// Text sends an SMS to the service.
 	Text(ctx context.Context, p Person, body string) error
 	// SMS returns all SMS that a person has got, oldest first. When they may
@@ -155,6 +159,14 @@ func (p *player) do(ctx context.Context, s step, want []string) ([]string, error
 			phone.last.Text += "*" + rest
 		}
 		return p.hop(ctx, phone)
+	case "is":
+		session, screen, err := p.stage.Pushed(ctx, phone.owner)
+		if err != nil || session == "" {
+			return nil, err
+		}
+		phone.last = &Hop{Pushed: session, From: phone.owner, ServiceCode: p.options.ServiceCode}
+		phone.reply = "CON " + screen
+		return strings.Split(phone.reply, "\n"), nil
 	case "retries":
 		if phone.last == nil {
 			return nil, errors.New("nothing was sent yet")

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,8 +21,12 @@ const (
 )
 
 func (h Hop) form(prefix string) url.Values {
+	name := fmt.Sprintf("%s%d", prefix, h.Session)
+	if h.Pushed != "" {
+		name = h.Pushed
+	}
 	return url.Values{
-		"sessionId": {fmt.Sprintf("%s%d", prefix, h.Session)}, "phoneNumber": {h.From.Number}, "networkCode": {"63902"},
+		"sessionId": {name}, "phoneNumber": {h.From.Number}, "networkCode": {"63902"},
 		"serviceCode": {h.ServiceCode}, "text": {h.Text},
 	}
 }
@@ -45,6 +50,43 @@ type Local struct {
 	Message func(ctx context.Context, p Person, body string) error
 	Sleep   func(d time.Duration)
 	Ledger  func(ctx context.Context, cast []Person) ([]Balance, error)
+
+	mu     sync.Mutex
+	busy   map[string]bool      // numbers of phones in a session
+	pushed map[string][2]string // to a number: session and screen
+}
+
+// Show is the network's side of a push: the phone shows the screen, unless it is
+// in a session.
+func (l *Local) Show(number, session, screen string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[number] {
+		return false
+	}
+	if l.pushed == nil {
+		l.pushed = map[string][2]string{}
+	}
+	l.pushed[number] = [2]string{session, screen}
+	l.note(number, true)
+	return true
+}
+
+// note remembers whether a phone is in a session. Entered with mu held.
+func (l *Local) note(number string, busy bool) {
+	if l.busy == nil {
+		l.busy = map[string]bool{}
+	}
+	l.busy[number] = busy
+}
+
+// Pushed implements Stage.
+func (l *Local) Pushed(_ context.Context, p Person) (session, screen string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.pushed[p.Number]
+	delete(l.pushed, p.Number)
+	return was[0], was[1], nil
 }
 
 var errMissing = errors.New("this stage cannot do that")
@@ -67,12 +109,22 @@ func (l *Local) Give(ctx context.Context, p Person, amount string) error {
 
 // Hop implements Stage.
 func (l *Local) Hop(ctx context.Context, h Hop) (string, error) {
-	return l.post(ctx, stepPath, h.form("dialogue-"))
+	l.mu.Lock()
+	l.note(h.From.Number, true)
+	l.mu.Unlock()
+	reply, err := l.post(ctx, stepPath, h.form("dialogue-"))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note(h.From.Number, err == nil && !strings.HasPrefix(reply, "END"))
+	return reply, err
 }
 
 // Drop implements Stage.
 func (l *Local) Drop(ctx context.Context, h Hop) error {
 	_, err := l.post(ctx, eventPath, eventForm(h.form("dialogue-")))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note(h.From.Number, false)
 	return err
 }
 
@@ -284,6 +336,11 @@ func (r *Remote) do(req *http.Request) (string, error) {
 		err = fmt.Errorf("status %d: %s", res.StatusCode, body)
 	}
 	return string(body), err
+}
+
+// Pushed implements Stage.
+func (r *Remote) Pushed(context.Context, Person) (string, string, error) {
+	return "", "", fmt.Errorf("%w: a push", ErrOnlyInside)
 }
 
 // Text implements Stage.
