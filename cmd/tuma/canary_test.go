@@ -62,13 +62,14 @@ func (b *bank) hits() (found []string) {
 }
 
 // everyValue gives all that the database holds: text as it is, bytes as they
-// are, not as hexadecimal digits.
+// are, not as hexadecimal digits. The migrations' own table is left out: its times
+// are those of the real clock, and any four digits turn up in them some day.
 func (b *bank) everyValue(see func(where, text string)) {
 	b.t.Helper()
 	rows, err := b.super.Query(`
 select c.relname, a.attname, format('select %I from %I', a.attname, c.relname), a.atttypid = 'bytea'::regtype
 from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
-where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') and c.relkind = 'r' and c.relname <> 'goose_db_version' and a.attnum > 0 and not a.attisdropped
 order by 1, 2`)
 	b.must(err)
 	type column struct {
