@@ -28,7 +28,7 @@ const (
 var canaries = []string{canary, canaryNew, canaryBad}
 
 // chance is what is made of random digits and may look like a PIN by chance.
-var chance = regexp.MustCompile(`\b(?:SM|AT)[0-9A-Fa-f]{16,32}\b|0x[0-9a-f]+|\b127\.0\.0\.1:[0-9]+|\bgoroutine [0-9]+|\.go:[0-9]+|localhost:[0-9]+`)
+var chance = regexp.MustCompile(`\b(?:SM|AT)[0-9A-Fa-f]{16,32}\b|0x[0-9a-f]+|\b127\.0\.0\.1:[0-9]+|\bgoroutine [0-9]+|\.go:[0-9]+|localhost:[0-9]+|\b[0-9a-f]{32,}\b`)
 
 // hits are the places in which a canary stands: the log, every column of every
 // table, every key and value in Redis, every SMS.
