@@ -37,6 +37,7 @@ const (
 
 // The actions of staff.
 const (
+	ActFloatWaiting   Action = "float_waiting"
 	ActFloatMake      Action = "float_make"
 	ActFloatCheck     Action = "float_check"
 	ActFreeze         Action = "freeze"
@@ -69,6 +70,7 @@ const rights = `
 	log_view           view    owner auditor head
 	network_view       view    head
 
+	float_waiting      staff   maker checker
 	float_make         staff   maker
 	float_check        staff   checker
 	freeze             staff   checker care
@@ -114,6 +116,22 @@ func (o Operator) May(a Action) error {
 		return accounts.Refuse("out_of_hours")
 	}
 	return nil
+}
+
+// Roles lists every role that has rights, in the order of their names.
+func Roles() (all []string) {
+	for _, a := range Actions() {
+		_, roles := right(a)
+		all = append(all, roles...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// RoleMay tells whether a role, of operators or of staff, may ever do it.
+func RoleMay(role string, a Action) bool {
+	_, roles := right(a)
+	return slices.Contains(roles, role)
 }
 
 // StaffMay refuses what a role of the service's own staff may not do: not_allowed.

@@ -118,12 +118,12 @@ func (c *call) choose() (func(*call) error, error) {
 	return (*call).oldForm, nil
 }
 
-// may tells whether one of the caller's roles has a right.
-func (c *call) may(r right) bool {
+// may tells whether one of the caller's roles may do it.
+func (c *call) may(a agents.Action) bool {
 	if len(c.roles) == 0 {
-		return slices.Contains(rights[""], r)
+		return roleMay("", a)
 	}
-	return slices.ContainsFunc(c.roles, func(role string) bool { return slices.Contains(rights[role], r) })
+	return slices.ContainsFunc(c.roles, func(role string) bool { return roleMay(role, a) })
 }
 
 // turnAway sends strangers to sign in, and tells others that this is not theirs.

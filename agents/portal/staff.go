@@ -9,7 +9,6 @@ import (
 
 	"tuma/accounts"
 	"tuma/agents"
-	"tuma/internal/db"
 )
 
 // staffForm is the page on which staff sign in.
@@ -75,7 +74,7 @@ func (c *call) floatPage(status int, say string, good bool) error {
 	if err != nil {
 		return err
 	}
-	form := floatForm{Open: open, MayAsk: c.may(askFloat), MayGive: c.may(giveFloat), Self: c.staff}
+	form := floatForm{Open: open, MayAsk: c.may(agents.ActFloatMake), MayGive: c.may(agents.ActFloatCheck), Self: c.staff}
 	if !good {
 		form.Till, form.Amount, form.BankRef = clip(c.field("till")), clip(c.field("amount")), clip(c.field("bank"))
 	}
@@ -174,9 +173,7 @@ const (
 	maxReason = 200
 )
 
-const sqlLookUp = `insert into look_up (id, staff, customer, reason, at) values (nextval('look_up_id'), $1, $2, $3, $4)`
-
-// lookUp shows a customer to care. That it was done, and why, is written down
+// lookUp shows a customer to care. That it was done, and why, stands in the log
 // before anything is shown.
 func (c *call) lookUp() error {
 	form, err := c.customer()
@@ -199,21 +196,13 @@ func (c *call) customer() (form lookUpForm, err error) {
 	if l := utf8.RuneCountInString(reason); l < minReason || l > maxReason || !utf8.ValidString(reason) {
 		return form, accounts.Refuse("no_reason")
 	}
-	who, err := c.Accounts.ByPhone(ctx, n)
+	who, err := c.Agents.LookUpCustomer(ctx, c.staff, n, reason)
 	if errors.Is(err, accounts.ErrNoCustomer) {
 		return form, accounts.Refuse("payee_unregistered", "number", c.Accounts.Country().Phone.National(n))
 	}
 	if err != nil {
 		return form, err
 	}
-	err = c.Pool.InTx(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, sqlLookUp, c.staff, who.ID, reason, tx.Now)
-		return err
-	})
-	if err != nil {
-		return form, err
-	}
-	c.Log.Info("customer care", "command", "portal look-up", "by", c.staff, "customer", who.ID)
 	left, err := c.Accounts.Left(ctx, who)
 	if err != nil {
 		return form, err

@@ -48,17 +48,6 @@ create table id_photo (
     created_at timestamptz not null
 );
 
--- Who of the staff looked at whom, and why.
-create sequence look_up_id;
-create table look_up (
-    id         bigint      primary key,
-    staff      text        not null references staff,
-    customer   bigint      not null references customer,
-    reason     text        not null,
-    at         timestamptz not null
-);
-
 grant select, insert, update, delete on portal_session, portal_code to tuma_app;
 grant select, insert, delete on portal_device to tuma_app;
-grant select, insert on id_photo, look_up to tuma_app;
-grant usage on sequence look_up_id to tuma_app;
+grant select, insert on id_photo to tuma_app;
