@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tuma/accounts"
@@ -100,11 +101,93 @@ func (s *Service) PayOutAll(ctx context.Context) (paid []Payout, err error) {
 	return paid, errors.Join(failed...)
 }
 
-// Commissions are the newest entries of a till's commission, newest first.
-// Refusals: frozen, not_allowed.
-func (s *Service) Commissions(ctx context.Context, o Operator, n int) ([]accounts.Line, error) {
+// Earning is an entry of a till's commission.
+type Earning struct {
+	accounts.Line
+	Earned  money.Amount // below zero: a deposit was undone
+	PaidOut money.Amount // to the float
+	After   money.Amount // what the till has earned and not been paid, after it
+}
+
+// Earnings finds entries of a till's commission, newest first, as Entries does
+// those of its float. Refusals: frozen, not_allowed.
+func (s *Service) Earnings(ctx context.Context, o Operator, f Find) (found []Earning, err error) {
 	if err := o.May(ActCommissionView); err != nil {
 		return nil, err
 	}
-	return s.accounts.Lines(ctx, o.Till.commission, n)
+	list, err := s.walk(ctx, o.Till.commission, f)
+	for _, r := range list {
+		e := Earning{Line: s.accounts.Line(r, o.Till.commission)}
+		e.After, _ = r.After(o.Till.commission)
+		if name := r.Memo[customerSide(e.Kind, o.Till)+"_name"]; name != "" {
+			e.Other = name
+		}
+		switch {
+		case e.Kind == "payout":
+			e.PaidOut, e.Other = e.Amount, "" // it is the till's own
+		case e.In:
+			e.Earned = e.Amount
+		default:
+			e.Earned = -e.Amount
+		}
+		found = append(found, e)
+	}
+	return found, err
+}
+
+// customerSide is the party of an entry's memo that a till's commission is from:
+// the customer, for a head office the till.
+func customerSide(kind string, t Till) string {
+	if (kind == "deposit") == (t.Number == "") {
+		return "from"
+	}
+	return "to"
+}
+
+const sqlEarnedByDay = `
+select e.at, e.kind = 'payout' as paid, case when p.credit = $1 then p.amount else -p.amount end as amount
+from entries_of($1, $2) e, unnest(e.debits, e.credits, e.amounts) as p (debit, credit, amount)
+where e.at < $3 and $1 in (p.debit, p.credit)`
+
+// EarnedDay is what a till has earned in a day of the country.
+type EarnedDay struct {
+	Day             time.Time // its midnight
+	Entries         int
+	Earned, PaidOut money.Amount
+}
+
+// EarnedByDay adds a till's commission up for each day from one midnight on and
+// before another, newest first, days without any left out. Refusals: frozen,
+// not_allowed.
+func (s *Service) EarnedByDay(ctx context.Context, o Operator, from, until time.Time) (days []EarnedDay, err error) {
+	if err := o.May(ActCommissionView); err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		At     time.Time    `db:"at"`
+		Paid   bool         `db:"paid"`
+		Amount money.Amount `db:"amount"`
+	}
+	if err := s.pool.Select(ctx, &rows, sqlEarnedByDay, int64(o.Till.commission), from, until); err != nil {
+		return nil, fmt.Errorf("agents: commission by day: %w", err)
+	}
+	by := map[time.Time]*EarnedDay{}
+	for _, r := range rows {
+		y, m, d := r.At.In(s.accounts.Country().Zone).Date()
+		day := time.Date(y, m, d, 0, 0, 0, 0, s.accounts.Country().Zone)
+		if by[day] == nil {
+			by[day] = &EarnedDay{Day: day}
+		}
+		if r.Paid {
+			by[day].PaidOut -= r.Amount
+			continue
+		}
+		by[day].Entries++
+		by[day].Earned += r.Amount
+	}
+	for _, d := range by {
+		days = append(days, *d)
+	}
+	slices.SortFunc(days, func(a, b EarnedDay) int { return b.Day.Compare(a.Day) })
+	return days, nil
 }

@@ -63,7 +63,7 @@ const (
 	dayFields  = `day, opened_at, opened_by, opening_cash, closed_at, closed_by, expected_cash, counted_cash, over_short`
 	sqlNewDay  = `insert into till_day (till, day, opened_at, opened_by, opening_cash) values ($1, $2, $3, $4, $5)`
 	sqlDay     = `select ` + dayFields + ` from till_day where till = $1 and closed_at is null`
-	sqlDays    = `select ` + dayFields + ` from till_day where till = $1 order by day desc limit $2`
+	sqlDays    = `select ` + dayFields + ` from till_day where till = $1 and ($2::date is null or day < $2::date) order by day desc limit $3`
 	sqlHoldDay = sqlDay + ` for update`
 	sqlEndDay  = `
 update till_day set closed_at = $2, closed_by = $3, expected_cash = $4, counted_cash = $5, over_short = $6 where till = $1 and closed_at is null`
@@ -168,14 +168,15 @@ func (s *Service) CloseDay(ctx context.Context, o Operator, counted money.Amount
 	return d, nil
 }
 
-// Days are the newest days of a till, newest first; CashIn and CashOut are not
-// told of those that are closed. Refusals: frozen, not_allowed.
-func (s *Service) Days(ctx context.Context, o Operator, n int) ([]Day, error) {
+// Days are the newest days of a till, newest first; before is zero or the date
+// of the last one of the page before. CashIn and CashOut are not told of those
+// that are closed. Refusals: frozen, not_allowed.
+func (s *Service) Days(ctx context.Context, o Operator, before time.Time, n int) ([]Day, error) {
 	if err := o.May(ActFloatView); err != nil {
 		return nil, err
 	}
 	var rows []dayRow
-	if err := s.pool.Select(ctx, &rows, sqlDays, o.Till.Number, n); err != nil {
+	if err := s.pool.Select(ctx, &rows, sqlDays, o.Till.Number, sql.NullTime{Time: before, Valid: !before.IsZero()}, n); err != nil {
 		return nil, fmt.Errorf("agents: days of till %s: %w", o.Till.Number, err)
 	}
 	days := make([]Day, len(rows))

@@ -42,16 +42,25 @@ const (
 // Entries finds a till's entries, newest first. A search for a customer or a day
 // long ago ends, without them, at the last few thousand entries.
 func (s *Service) Entries(ctx context.Context, o Operator, f Find) (found []Entry, err error) {
+	list, err := s.walk(ctx, o.Till.float, f)
+	for _, r := range list {
+		found = append(found, s.entry(r, o))
+	}
+	return found, err
+}
+
+// walk finds entries in the list of a till's account.
+func (s *Service) walk(ctx context.Context, account ledger.AccountID, f Find) (found []ledger.Receipt, err error) {
 	var before ledger.EntryID
 	if f.Before != "" {
-		r, err := s.receipt(ctx, o, f.Before)
+		r, err := s.receipt(ctx, account, f.Before)
 		if err != nil {
 			return nil, err
 		}
 		before = r.ID
 	}
 	for walked := 0; walked < entriesMost; walked += entriesPage {
-		page, err := s.accounts.Book().Statement(ctx, o.Till.float, before, min(entriesPage, max(f.Limit, 50)))
+		page, err := s.accounts.Book().Statement(ctx, account, before, min(entriesPage, max(f.Limit, 50)))
 		if err != nil || len(page) == 0 {
 			return found, err
 		}
@@ -62,7 +71,7 @@ func (s *Service) Entries(ctx context.Context, o Operator, f Find) (found []Entr
 				return found, nil
 			case !f.Until.IsZero() && !r.At.Before(f.Until):
 			case f.Phone == "" || r.Memo["to"] == string(f.Phone) || r.Memo["from"] == string(f.Phone):
-				found = append(found, s.entry(r, o))
+				found = append(found, r)
 			}
 		}
 	}
@@ -71,35 +80,36 @@ func (s *Service) Entries(ctx context.Context, o Operator, f Find) (found []Entr
 
 // Entry finds one of a till's entries by its receipt; ErrNoEntry.
 func (s *Service) Entry(ctx context.Context, o Operator, code string) (Entry, error) {
-	r, err := s.receipt(ctx, o, code)
+	r, err := s.receipt(ctx, o.Till.float, code)
 	if err != nil {
 		return Entry{}, err
 	}
 	return s.entry(r, o), nil
 }
 
-func (s *Service) receipt(ctx context.Context, o Operator, code string) (ledger.Receipt, error) {
+func (s *Service) receipt(ctx context.Context, account ledger.AccountID, code string) (ledger.Receipt, error) {
 	r, err := s.accounts.Book().ByCode(ctx, code)
-	return r, s.ofTill(r, o, err)
+	return r, touching(r, account, err)
 }
 
 // EntryByRef finds one of a till's entries by what asked for it; ErrNoEntry.
 func (s *Service) EntryByRef(ctx context.Context, o Operator, ref string) (Entry, error) {
 	r, err := s.accounts.Book().ByRef(ctx, ref)
-	if err := s.ofTill(r, o, err); err != nil {
+	if err := touching(r, o.Till.float, err); err != nil {
 		return Entry{}, err
 	}
 	return s.entry(r, o), nil
 }
 
-func (s *Service) ofTill(r ledger.Receipt, o Operator, err error) error {
+// touching gives ErrNoEntry for what is not an entry of an account.
+func touching(r ledger.Receipt, account ledger.AccountID, err error) error {
 	if errors.Is(err, ledger.ErrNotACode) || errors.Is(err, ledger.ErrNotFound) {
 		return ErrNoEntry
 	}
 	if err != nil {
 		return fmt.Errorf("agents: looking an entry up: %w", err)
 	}
-	if _, touches := r.After(o.Till.float); !touches {
+	if _, touches := r.After(account); !touches {
 		return ErrNoEntry
 	}
 	return nil

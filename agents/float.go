@@ -47,7 +47,7 @@ values (nextval('float_request_id'), nullif($1::text, ''), nullif($2::bigint, 0)
 	sqlReadFloat    = floatFields + ` where f.id = $1`
 	sqlOpenFloat    = floatFields + ` where f.receipt is null and f.state in ('made', 'approved') order by f.id`
 	sqlAskedFloat   = floatFields + ` where f.state = 'asked' order by f.id`
-	sqlFloatOfTill  = floatFields + ` where f.till = $1 or f.head_office = $2 order by f.id desc limit $3`
+	sqlFloatOfTill  = floatFields + ` where (f.till = $1 or f.head_office = $2) and ($3::bigint = 0 or f.id < $3) order by f.id desc limit $4`
 	sqlTakeFloat    = `update float_request set state = 'made', maker = $2, made_at = $3, bank_ref = coalesce(bank_ref, $4) where id = $1 and state = 'asked'`
 	sqlCheckFloat   = `update float_request set state = 'approved', checker = $2, decided_at = $3 where id = $1 and state = 'made' and checker is null`
 	sqlDeclineFloat = `update float_request set state = 'declined', checker = $2, decided_at = $3, reason = $4 where id = $1 and state = $5`
@@ -222,13 +222,33 @@ func (s *Service) AskedFloat(ctx context.Context) ([]FloatRequest, error) {
 	return s.floatList(ctx, sqlAskedFloat)
 }
 
-// FloatRequests are the newest of a till, newest first. Refusals: frozen,
-// not_allowed.
-func (s *Service) FloatRequests(ctx context.Context, o Operator, n int) ([]FloatRequest, error) {
+// FloatRequests are the newest of a till, newest first; before is 0 or the last
+// one of the page before. Refusals: frozen, not_allowed.
+func (s *Service) FloatRequests(ctx context.Context, o Operator, before int64, n int) ([]FloatRequest, error) {
 	if err := o.May(ActFloatView); err != nil {
 		return nil, err
 	}
-	return s.floatList(ctx, sqlFloatOfTill, o.Till.Number, o.Till.officeItself(), n)
+	return s.floatList(ctx, sqlFloatOfTill, o.Till.Number, o.Till.officeItself(), before, n)
+}
+
+// ErrNoFloatRequest says that nothing of this till was asked for by a ref.
+var ErrNoFloatRequest = errors.New("agents: no float was asked for by this ref")
+
+// FloatByRef finds what this till, or head office, has asked for;
+// ErrNoFloatRequest. Refusals: frozen, not_allowed.
+func (s *Service) FloatByRef(ctx context.Context, o Operator, ref string) (f FloatRequest, err error) {
+	if err := o.May(ActFloatView); err != nil {
+		return f, err
+	}
+	err = s.pool.Get(ctx, &f, sqlFloatByRef, ref)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && f.Till != o.Till.place():
+		return FloatRequest{}, ErrNoFloatRequest
+	case err != nil:
+		return f, fmt.Errorf("agents: float request: %w", err)
+	}
+	f.At = f.At.UTC()
+	return f, nil
 }
 
 func (s *Service) floatList(ctx context.Context, query string, args ...any) (list []FloatRequest, err error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -118,15 +119,34 @@ func (s *Service) Log(ctx context.Context, tx *db.Tx, e LogEntry) error {
 
 const sqlLogOf = `
 select id, at, actor, from_where, scope, action, subject, before, after, reason, digest from log
-where ($1 = '' or scope = $1) and ($2::bigint = 0 or id < $2) order by id desc limit $3`
+where ($1 = '' or scope = $1) and ($2::bigint = 0 or id < $2) and ($3 = '' or actor = $3)
+  and ($4::timestamptz is null or at >= $4) and ($5::timestamptz is null or at < $5)
+order by id desc limit $6`
 
-// LogOf gives the newest lines of a scope, newest first: "" is the whole log,
-// else Operator.Scope. before is 0 or the last line of the page before.
-func (s *Service) LogOf(ctx context.Context, scope string, before int64, limit int) (lines []LogEntry, err error) {
-	if err := s.pool.Select(ctx, &lines, sqlLogOf, scope, before, limit); err != nil {
+// LogFind says which lines of the log are wanted.
+type LogFind struct {
+	Actor       string    // as the log names it; "": everybody
+	From, Until time.Time // from the first on, before the second; zero: no bound
+	Before      int64     // a line: only what is older; 0: from the newest on
+	Limit       int
+}
+
+// LogOf gives lines of a scope, newest first: "" is the whole log, else
+// Operator.Scope.
+func (s *Service) LogOf(ctx context.Context, scope string, f LogFind) (lines []LogEntry, err error) {
+	bound := func(at time.Time) sql.NullTime { return sql.NullTime{Time: at, Valid: !at.IsZero()} }
+	if err := s.pool.Select(ctx, &lines, sqlLogOf, scope, f.Before, f.Actor, bound(f.From), bound(f.Until), f.Limit); err != nil {
 		return nil, fmt.Errorf("agents: log: %w", err)
 	}
 	return lines, nil
+}
+
+// OwnLog is what an operator may read of the log. Refusals: frozen, not_allowed.
+func (s *Service) OwnLog(ctx context.Context, o Operator, f LogFind) ([]LogEntry, error) {
+	if err := o.May(ActLogView); err != nil {
+		return nil, err
+	}
+	return s.LogOf(ctx, o.Scope(), f)
 }
 
 const (

@@ -224,7 +224,7 @@ func TestTransferFloat(t *testing.T) {
 	w.must(w.TakeFloat(ctx, "mary", back, "OUT-7"))
 	_, err = w.ApproveFloat(ctx, "charles", back)
 	w.must(err)
-	if requests, err := w.FloatRequests(ctx, amina, 5); err != nil || len(requests) != 2 || requests[0].Till != "COAST DISTRIBUTORS" || w.has(amina.Till.float) != 0 {
+	if requests, err := w.FloatRequests(ctx, amina, 0, 5); err != nil || len(requests) != 2 || requests[0].Till != "COAST DISTRIBUTORS" || w.has(amina.Till.float) != 0 {
 		t.Errorf("%+v, %v", requests, err)
 	}
 	list, err := w.Tills(ctx, amina)
@@ -308,7 +308,7 @@ func TestFloatIsAskedForAndReturned(t *testing.T) {
 	if got := w.last(juma.Phone); got != "The request of till 100001 about Ksh100.00 of float was declined on 22/11/26 at 9:15 AM. Questions? Call 0800 721 000." {
 		t.Error(got)
 	}
-	list, err := w.FloatRequests(ctx, juma, 10)
+	list, err := w.FloatRequests(ctx, juma, 0, 10)
 	w.must(err)
 	var got []string
 	for _, f := range list {
@@ -444,7 +444,7 @@ func TestFreezes(t *testing.T) {
 	}
 	w.refused(w.FreezeTill(ctx, "zawadi", "999999", true, "no such till"), "till_unknown")
 	w.refused(w.FreezeTill(ctx, "zawadi", "1", true, "no such till"), "bad_till")
-	lines, err := w.LogOf(ctx, "", 0, 1000)
+	lines, err := w.LogOf(ctx, "", LogFind{Limit: 1000})
 	w.must(err)
 	var got []string
 	for _, l := range lines {
@@ -571,7 +571,7 @@ func TestOwnersManageTheirOwn(t *testing.T) {
 	if err := w.SetOperatorRole(ctx, juma, n.Phone, "king"); err == nil || !strings.Contains(err.Error(), "a role is") {
 		t.Error(err)
 	}
-	lines, err := w.LogOf(ctx, juma.Scope(), 0, 100)
+	lines, err := w.LogOf(ctx, juma.Scope(), LogFind{Limit: 100})
 	w.must(err)
 	var got []string
 	for _, l := range lines {
@@ -585,7 +585,7 @@ func TestOwnersManageTheirOwn(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	page, err := w.LogOf(ctx, juma.Scope(), lines[1].ID, 2)
+	page, err := w.LogOf(ctx, juma.Scope(), LogFind{Before: lines[1].ID, Limit: 2})
 	if err != nil || len(page) != 2 || page[0].ID != lines[2].ID {
 		t.Errorf("%+v, %v", page, err)
 	}
@@ -608,7 +608,7 @@ func TestLogIsChained(t *testing.T) {
 		w.must(<-done)
 	}
 	w.proven()
-	lines, err := w.LogOf(ctx, "", 0, 100)
+	lines, err := w.LogOf(ctx, "", LogFind{Limit: 100})
 	if err != nil || len(lines) < 13 || lines[0].ID != int64(len(lines)) {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}

@@ -196,6 +196,31 @@ func (s *Service) reversal(ctx context.Context, query string, key int64) (v Reve
 	return v, nil
 }
 
+const sqlReversalByReceipt = `select ` + reversalFields + ` from reversal_request where receipt = $1 and till = $2`
+
+// ReversalOf finds what became of a deposit of the operator's till that was
+// disputed, by the deposit's receipt; ErrNoReversal. Refusals: frozen,
+// not_allowed.
+func (s *Service) ReversalOf(ctx context.Context, o Operator, code string) (v Reversal, err error) {
+	if err := o.May(ActEntriesView); err != nil {
+		return v, err
+	}
+	err = s.pool.Get(ctx, &v, sqlReversalByReceipt, code, o.Till.Number)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return v, ErrNoReversal
+	case err != nil:
+		return v, fmt.Errorf("agents: reversal request: %w", err)
+	}
+	v.AskedAt = v.AskedAt.UTC()
+	return v, nil
+}
+
+// Disputable tells whether a deposit's till may still ask for its reversal.
+func (s *Service) Disputable(e Entry) bool {
+	return e.Kind == "deposit" && s.accounts.Now().Sub(e.At) <= reversalWindow
+}
+
 // Reversals are the newest requests of a till, newest first. Refusals: frozen,
 // not_allowed.
 func (s *Service) Reversals(ctx context.Context, o Operator, n int) ([]Reversal, error) {

@@ -306,7 +306,7 @@ func TestDayOfATill(t *testing.T) {
 	w.clock.pass(24 * time.Hour)
 	_, err = w.OpenDay(ctx, juma, 990*shilling)
 	w.must(err)
-	days, err := w.Days(ctx, juma, 10)
+	days, err := w.Days(ctx, juma, time.Time{}, 10)
 	if err != nil || len(days) != 2 || days[0].Closed || days[0].ExpectedCash != 990_00 || days[1].OverShort != -10_00 || !days[1].Date.Equal(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("%+v, %v", days, err)
 	}
