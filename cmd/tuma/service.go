@@ -47,6 +47,7 @@ type service struct {
 	agents   *agents.Service
 	machine  *ussd.Machine
 	relay    *sms.Relay
+	inbox    *sms.Inbox
 	handler  http.Handler
 	airtime  accounts.AirtimeOperator
 	log      *slog.Logger
@@ -154,6 +155,9 @@ func (c config) ways(s *service) error {
 	}
 	s.relay, err = sms.NewRelay(sms.RelayOptions{Pool: s.pool, Gateway: gateway, Name: fmt.Sprintf("%s:%d", host, os.Getpid()), Rand: rand.Reader, Log: c.log})
 	if err != nil {
+		return err
+	}
+	if s.inbox, err = sms.NewInbox(sms.InboxOptions{Pool: s.pool, Accounts: s.accounts, Agents: s.agents, Log: c.log}); err != nil {
 		return err
 	}
 	s.airtime = accounts.AirtimeOperator{URL: c.gateways.AirtimeURL, Token: c.gateways.AirtimeKey, Client: &http.Client{Timeout: 15 * time.Second}}
