@@ -34,14 +34,15 @@ var ErrBadInbound = errors.New("sms: this is no message")
 
 // Bounds of what a gateway hands over, in bytes.
 const (
-	maxInboundID   = 120
+	maxGateway     = 20
+	maxInboundID   = 80 // with the gateway's name part of keys that have 120
 	maxInboundTo   = 40
 	maxInboundText = 4 * 1600
 )
 
 func (in Inbound) check() error {
 	switch {
-	case in.Gateway == "" || !sound(in.Gateway, maxInboundTo):
+	case in.Gateway == "" || !sound(in.Gateway, maxGateway):
 		return fmt.Errorf("%w: it has no gateway", ErrBadInbound)
 	case in.ID == "" || !sound(in.ID, maxInboundID):
 		return fmt.Errorf("%w: its id is missing or odd", ErrBadInbound)

@@ -85,7 +85,7 @@ func TestWhatIsNoMessage(t *testing.T) {
 	for what, spoil := range map[string]func(*Inbound){
 		"no gateway":   func(in *Inbound) { in.Gateway = "" },
 		"no id":        func(in *Inbound) { in.ID = "" },
-		"a long id":    func(in *Inbound) { in.ID = strings.Repeat("x", 121) },
+		"a long id":    func(in *Inbound) { in.ID = strings.Repeat("x", 81) },
 		"a nul":        func(in *Inbound) { in.ID = "a\x00b" },
 		"bad UTF-8":    func(in *Inbound) { in.To = "\xff" },
 		"no sender":    func(in *Inbound) { in.From = "" },

@@ -127,6 +127,7 @@ func TestASchemaThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	admin, _, u := newDatabase(t, false)
 	names := migrate(t, u)
+	newest := strings.TrimLeft(strings.SplitN(names[len(names)-1], "_", 2)[0], "0")
 	for _, test := range []struct {
 		name, spoil, mend string
 		check, migrate    error
@@ -135,7 +136,7 @@ func TestASchemaThatDoesNotFit(t *testing.T) {
 			db.ErrForeignSchema, db.ErrForeignSchema},
 		{"newer", "insert into goose_db_version (version_id, is_applied) values (9999, true)", "delete from goose_db_version where version_id = 9999",
 			db.ErrNewSchema, db.ErrNewSchema},
-		{"older", fmt.Sprintf("delete from goose_db_version where version_id = %d", len(names)), fmt.Sprintf("insert into goose_db_version (version_id, is_applied) values (%d, true)", len(names)),
+		{"older", "delete from goose_db_version where version_id = " + newest, "insert into goose_db_version (version_id, is_applied) values (" + newest + ", true)",
 			db.ErrOldSchema, nil},
 	} {
 		if _, err := admin.Exec(test.spoil); err != nil {
