@@ -79,28 +79,28 @@ func TestWhoMayCall(t *testing.T) {
 	const path = "/ussd/africastalking"
 	for _, c := range []struct {
 		name      string
-		o         ussd.AfricasTalkingOptions
+		o         ussd.Callers
 		path      string
 		peer      string
 		forwarded string
 		status    int
 	}{
-		{"allowed", ussd.AfricasTalkingOptions{Allow: one}, path, "192.0.2.7:9", "", 200},
-		{"mapped", ussd.AfricasTalkingOptions{Allow: one}, path, "[::ffff:192.0.2.7]:9", "", 200},
-		{"not allowed", ussd.AfricasTalkingOptions{Allow: one}, path, "192.0.2.8:9", "", 403},
-		{"claims to be forwarded", ussd.AfricasTalkingOptions{Allow: one}, path, "192.0.2.8:9", "192.0.2.7", 403},
-		{"from our proxy", ussd.AfricasTalkingOptions{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7", 200},
-		{"through two of our proxies", ussd.AfricasTalkingOptions{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 10.2.2.2", 200},
-		{"lies to our proxy", ussd.AfricasTalkingOptions{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 192.0.2.8", 403},
-		{"rubbish from our proxy", ussd.AfricasTalkingOptions{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "unknown", 403},
-		{"our proxy itself", ussd.AfricasTalkingOptions{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "", 403},
-		{"secret", ussd.AfricasTalkingOptions{Secret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
-		{"wrong secret", ussd.AfricasTalkingOptions{Secret: secret}, path + "/" + secret + "x", "203.0.113.1:9", "", 403},
-		{"no secret", ussd.AfricasTalkingOptions{Secret: secret}, path, "203.0.113.1:9", "", 404},
-		{"secret from elsewhere", ussd.AfricasTalkingOptions{Secret: secret, Allow: one}, path + "/" + secret, "203.0.113.1:9", "", 403},
+		{"allowed", ussd.Callers{Allow: one}, path, "192.0.2.7:9", "", 200},
+		{"mapped", ussd.Callers{Allow: one}, path, "[::ffff:192.0.2.7]:9", "", 200},
+		{"not allowed", ussd.Callers{Allow: one}, path, "192.0.2.8:9", "", 403},
+		{"claims to be forwarded", ussd.Callers{Allow: one}, path, "192.0.2.8:9", "192.0.2.7", 403},
+		{"from our proxy", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7", 200},
+		{"through two of our proxies", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 10.2.2.2", 200},
+		{"lies to our proxy", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 192.0.2.8", 403},
+		{"rubbish from our proxy", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "unknown", 403},
+		{"our proxy itself", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "", 403},
+		{"secret", ussd.Callers{Secret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
+		{"wrong secret", ussd.Callers{Secret: secret}, path + "/" + secret + "x", "203.0.113.1:9", "", 403},
+		{"no secret", ussd.Callers{Secret: secret}, path, "203.0.113.1:9", "", 404},
+		{"secret from elsewhere", ussd.Callers{Secret: secret, Allow: one}, path + "/" + secret, "203.0.113.1:9", "", 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h, err := ussd.AfricasTalking(w.machine, c.o)
+			h, err := ussd.Handler(w.machine, "africastalking", c.o)
 			w.must(err)
 			for _, p := range []string{c.path, c.path + "/events"} {
 				form := url.Values{"sessionId": {"w-" + strings.ReplaceAll(c.name, " ", "-")}, "phoneNumber": {nobody}, "serviceCode": {"*334#"}, "text": {""}}
@@ -118,8 +118,8 @@ func TestWhoMayCall(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []ussd.AfricasTalkingOptions{{}, {Secret: "short"}, {Secret: "has/a/slash/in/it/and/more"}} {
-		if _, err := ussd.AfricasTalking(w.machine, bad); err == nil {
+	for _, bad := range []ussd.Callers{{}, {Secret: "short"}, {Secret: "has/a/slash/in/it/and/more"}} {
+		if _, err := ussd.Handler(w.machine, "africastalking", bad); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}
 	}
@@ -142,7 +142,7 @@ func FuzzAfricasTalkingForm(f *testing.F) {
 		"networkCode is there twice": true, "text is there twice": true,
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		r, err := ussd.Decode(body)
+		r, _, err := ussd.Decode("africastalking", "", body)
 		if err != nil {
 			if !sentences[err.Error()] {
 				t.Errorf("%q is not one of our sentences", err)

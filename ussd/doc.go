@@ -1,7 +1,7 @@
 // Package ussd is the way in for a phone's keypad: the menu (one page,
 // menu.go), the machine that walks it (machine.go, walk.go), the sessions it
-// keeps in Redis (session.go) and one file for each gateway's dialect
-// (africastalking.go).
+// keeps in Redis (session.go, latest.go) and one file for each gateway's dialect
+// (africastalking.go, hubtel.go, ...) on one edge (edge.go).
 //
 // It knows the verbs of accounts and agents and the words of three languages.
 // It refuses to know the book behind those verbs: what may be sent, what it

@@ -1,10 +1,41 @@
 package ussd
 
-// Decode reads a body the way the Africa's Talking handler does.
-func Decode(body string) (Request, error) {
-	form, err := parseForm(body)
-	if err != nil {
-		return Request{}, err
+// Decode reads a body the way the handler of a dialect does, at one of its
+// addresses, and writes its answer to a reply.
+func Decode(name, path, body string) (r Request, say func(Reply) string, err error) {
+	for _, d := range dialects() {
+		if d.name != name {
+			continue
+		}
+		for _, t := range d.tails {
+			if t.path != path {
+				continue
+			}
+			var fields map[string]string
+			if len(d.accepts) == 0 || t.method == "GET" {
+				fields, err = d.form(body, "the query is not well-formed")
+			} else {
+				fields, err = d.parse([]byte(body))
+			}
+			if err != nil {
+				return Request{}, nil, err
+			}
+			c, err := t.decode(message{fields: fields, session: "s1", code: "*334#"})
+			if err != nil {
+				return Request{}, nil, err
+			}
+			c.Gateway = d.gateway
+			say = func(r Reply) string {
+				switch {
+				case c.over:
+					return c.told.body
+				case c.asks:
+					return c.state(!r.End).body
+				}
+				return c.reply(r).body
+			}
+			return c.Request, say, nil
+		}
 	}
-	return decodeAT(form)
+	panic("no dialect " + name + " at " + path)
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,13 +47,36 @@ type Request struct {
 	From        phone.Number // who dials
 	ServiceCode string       // "*334#"
 	// Text is all that was keyed in during the session, joined with '*' (the
-	// rest of a dial string first), or, when Sequence is set, the latest input
-	// alone. It may contain a PIN: it is neither logged nor stored.
-	Text     string
-	Sequence int // 1, 2, 3, ... where the gateway numbers its requests; else 0
+	// rest of a dial string first), or, when Latest is set, the latest input
+	// alone; of the request that opens a session that is what was dialled. It
+	// may contain a PIN: it is neither logged nor stored.
+	Text   string
+	Latest bool
+
+	// What follows is for gateways that deliver the latest input alone.
+
+	// First says that the request opens its session. Where a gateway does not
+	// say so, it is guessed from the text, and Guessed is set: a session that
+	// is open then goes on instead.
+	First, Guessed bool
+	Sequence       int    // 1, 2, 3, ... where the gateway numbers its requests; else 0
+	Token          string // what tells this request from others of its session, where there is such a thing
 }
 
 func (r Request) id() string { return r.Gateway + ":" + r.Session }
+
+// mark is what a request is recognised by when it comes again.
+func (r Request) mark() string {
+	switch {
+	case r.Sequence > 0:
+		return "sequence " + strconv.Itoa(r.Sequence)
+	case r.Token != "":
+		return "token " + r.Token
+	case r.Latest:
+		return "input " + r.Text
+	}
+	return r.Text
+}
 
 // Reply is what the phone shows, and whether that is the end of the session.
 type Reply struct {
@@ -188,7 +212,7 @@ func (m *Machine) answer(ctx context.Context, r Request, t *trace) Reply {
 		return m.sorry("")
 	}
 	defer h.release(ctx)
-	if h.session == nil {
+	if h.session == nil || m.reopens(h.session, r) {
 		return m.open(ctx, r, h, t)
 	}
 	return m.goOn(ctx, r, h, t)
@@ -198,7 +222,7 @@ func (m *Machine) answer(ctx context.Context, r Request, t *trace) Reply {
 // has lost.
 func (m *Machine) open(ctx context.Context, r Request, h *held, t *trace) Reply {
 	switch {
-	case h.dropped || r.Sequence > 1:
+	case r.Latest && !r.First, h.dropped && !r.Latest:
 		t.note = "unknown session"
 		return m.last("", "over")
 	case !m.limits.Dial(ctx, r.From):
@@ -206,9 +230,15 @@ func (m *Machine) open(ctx context.Context, r Request, h *held, t *trace) Reply 
 		return m.last("", "slow_down")
 	}
 	h.session = &session{From: r.From, ServiceCode: r.ServiceCode, State: state{As: Stranger, Lang: m.accounts.Country().Languages[0]}}
+	if r.Latest {
+		h.session.Latest, h.session.Opened = true, m.now().UnixMilli()
+	}
 	w := m.walk(r, h, t)
 	var inputs []string
-	if r.Sequence == 0 && r.Text != "" {
+	switch {
+	case r.Latest:
+		inputs = behind(r.ServiceCode, r.Text)
+	case r.Text != "":
 		inputs = strings.Split(r.Text, "*")
 	}
 	if resume := h.line.Resume; resume != nil && len(inputs) == 0 && h.line.ServiceCode == r.ServiceCode {
@@ -229,7 +259,7 @@ func (m *Machine) goOn(ctx context.Context, r Request, h *held, t *trace) Reply 
 			"gateway", r.Gateway, "session", r.Session, "from", r.From.Masked(), "opener", ses.From.Masked())
 		return Reply{End: true}
 	}
-	again, input, next := m.sessions.place(r.id(), ses, r)
+	again, input, next := m.sessions.place(r.id(), ses, r, m.now())
 	switch {
 	case again >= 0:
 		t.note = "repeated"
@@ -261,7 +291,7 @@ func (m *Machine) keep(ctx context.Context, r Request, h *held, w *walk, t *trac
 		t.err = w.err
 	}
 	ses := h.session
-	ses.Steps = append(ses.Steps, storedStep{Hash: m.sessions.hash(r.id(), r.Text), Length: len(r.Text), Sequence: r.Sequence, Reply: reply})
+	ses.Steps = append(ses.Steps, storedStep{Hash: m.sessions.hash(r.id(), r.mark()), Length: len(r.Text), Sequence: r.Sequence, At: m.now().UnixMilli(), Reply: reply})
 	resume := m.menu.resumePoint(*w.step.state)
 	if reply.End {
 		ses.Closed, ses.State = true, state{Lang: ses.State.Lang}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"tuma/accounts"
 	"tuma/internal/text"
@@ -268,7 +269,7 @@ func TestNumberedRequests(t *testing.T) {
 		seq, again int
 		next       bool
 	}{{1, 0, false}, {2, 1, false}, {3, -1, true}, {5, -1, false}} {
-		again, input, next := s.place("id", ses, Request{Text: "7", Sequence: c.seq})
+		again, input, next := s.place("id", ses, Request{Latest: true, Text: "7", Sequence: c.seq}, time.Time{})
 		if again != c.again || next != c.next || next && input != "7" {
 			t.Errorf("%d: %d %q %v", c.seq, again, input, next)
 		}

@@ -45,7 +45,7 @@ func (m *Machine) Push(ctx context.Context, a accounts.Approval) error {
 		return fmt.Errorf("ussd: the customer cannot be asked now: %w", errors.Join(w.err, errors.New(w.reply.Text)))
 	}
 	// It counts as answered: the phone's first request may be empty, or an answer.
-	h.session.Steps = []storedStep{{Hash: m.sessions.hash(r.id(), ""), Reply: w.reply}}
+	h.session.Steps = []storedStep{{Hash: m.sessions.hash(r.id(), r.mark()), Reply: w.reply}}
 	if err := m.sessions.prepare(ctx, h); err != nil {
 		return err
 	}

@@ -62,6 +62,8 @@ type session struct {
 	Steps       []storedStep `json:"steps"`   // answered requests, oldest first
 	Closed      bool         `json:"closed,omitempty"`
 	Pushed      bool         `json:"pushed,omitempty"` // we began it: its first step is the screen that was pushed
+	Latest      bool         `json:"latest,omitempty"` // the gateway delivers the latest input alone
+	Opened      int64        `json:"opened,omitempty"` // of such a session: when, in ms; part of its refs
 	State       state        `json:"state"`
 }
 
@@ -75,6 +77,7 @@ type storedStep struct {
 	Hash     []byte `json:"hash"`
 	Length   int    `json:"length"`
 	Sequence int    `json:"seq,omitempty"`
+	At       int64  `json:"at"` // when it was answered, in ms
 	Reply    Reply  `json:"reply"`
 }
 
@@ -126,7 +129,8 @@ var saveScript = redis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 local line = redis.call('GET', KEYS[3])
-if ARGV[6] == 'opening' or not line or cjson.decode(line)['session'] == ARGV[7] then
+if ARGV[6] == 'reopening' then redis.call('DEL', KEYS[4]) end
+if ARGV[6] ~= 'going on' or not line or cjson.decode(line)['session'] == ARGV[7] then
   redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[5])
 end
 redis.call('DEL', KEYS[2])
@@ -205,7 +209,10 @@ func (h *held) save(ctx context.Context, resume *state) error {
 		return err
 	}
 	stage := "going on"
-	if n := len(h.session.Steps); n == 1 || n == 2 && h.session.Pushed {
+	switch n := len(h.session.Steps); {
+	case n == 1 && h.session.Latest:
+		stage = "reopening" // an end that was reported was that of another session of this name
+	case n == 1, n == 2 && h.session.Pushed:
 		stage = "opening"
 	}
 	err = saveScript.Run(ctx, h.s.redis, h.keys(), h.token, body, sessionLifetime.Milliseconds(), end, lifetime.Milliseconds(), stage, h.id).Err()
@@ -270,11 +277,11 @@ func (s *sessions) hash(id, text string) []byte {
 
 // place finds where a request belongs in a session: it repeats step `again`
 // (or -1), or it is the next one, with this input, or neither.
-func (s *sessions) place(id string, ses *session, r Request) (again int, input string, next bool) {
-	if r.Sequence > 0 {
-		return placeNumbered(ses, r)
+func (s *sessions) place(id string, ses *session, r Request, now time.Time) (again int, input string, next bool) {
+	if r.Latest {
+		return s.placeLatest(id, ses, r, now)
 	}
-	mac := s.hash(id, r.Text)
+	mac := s.hash(id, r.mark())
 	for i, step := range ses.Steps {
 		if step.Length == len(r.Text) && hmac.Equal(step.Hash, mac) {
 			return i, "", false
@@ -292,16 +299,4 @@ func (s *sessions) place(id string, ses *session, r Request) (again int, input s
 		rest = rest[1:]
 	}
 	return -1, rest, true
-}
-
-// placeNumbered is place for gateways that deliver the latest input alone and
-// number their requests.
-func placeNumbered(ses *session, r Request) (again int, input string, next bool) {
-	for i, step := range ses.Steps {
-		if step.Sequence == r.Sequence {
-			return i, "", false
-		}
-	}
-	last := ses.Steps[len(ses.Steps)-1].Sequence
-	return -1, r.Text, r.Sequence == last+1
 }

@@ -41,7 +41,7 @@ type walk struct {
 
 func (m *Machine) walk(r Request, h *held, t *trace) *walk {
 	return &walk{m: m, h: h, t: t, step: &Step{
-		Accounts: m.accounts, Agents: m.agents, From: r.From, state: &h.session.State, m: m, id: r.id(),
+		Accounts: m.accounts, Agents: m.agents, From: r.From, state: &h.session.State, m: m, id: h.session.ref(r),
 	}}
 }
 

@@ -162,7 +162,7 @@ func newWorldWith(t testing.TB, pushes bool) *world {
 	t.Cleanup(func() { w.kept.Stop() })
 	w.redis = openRedis(t, w.kept.URL())
 	w.machine = w.newMachine(w.redis, log)
-	w.handler, err = ussd.AfricasTalking(w.machine, ussd.AfricasTalkingOptions{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	w.handler, err = ussd.Handler(w.machine, "africastalking", ussd.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	w.must(err)
 
 	w.must(w.agents.CreateStaff(ctx, "mary", "maker-of-float", "maker"))

@@ -265,7 +265,7 @@ func (b *bank) panics(number string) {
 			Key: b.config.keys.session, Rand: newSeeded(), Now: b.clock.now, Log: b.config.log,
 		})
 		b.must(err)
-		h, err := ussd.AfricasTalking(m, ussd.AfricasTalkingOptions{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+		h, err := ussd.Handler(m, "africastalking", ussd.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 		b.must(err)
 		for _, text := range []string{"4*1", "4*1*" + canary} {
 			r := httptest.NewRequest(http.MethodPost, "/ussd/africastalking", strings.NewReader(ussdForm("panic-"+name, number, text).Encode()))

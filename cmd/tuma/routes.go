@@ -21,10 +21,6 @@ func (c config) routes(s *service) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := ussd.AfricasTalking(s.machine, ussd.AfricasTalkingOptions{Allow: allow, TrustedProxies: proxies, Secret: c.gateways.USSDSecret})
-	if err != nil {
-		return nil, err
-	}
 	pages, err := portal.New(portal.Options{
 		Pool: s.pool, Accounts: s.accounts, Agents: s.agents, Redis: s.redis, Rand: rand.Reader, Log: c.log, Photos: c.photos, Proxies: proxies, Plain: c.plain,
 	})
@@ -34,8 +30,14 @@ func (c config) routes(s *service) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/agents/", pages)
 	mux.Handle("POST /agents/register", patient(pages))
-	mux.Handle("/ussd/africastalking", at)
-	mux.Handle("/ussd/africastalking/", at)
+	for _, name := range c.gateways.dialects() {
+		h, err := ussd.Handler(s.machine, name, ussd.Callers{Allow: allow, TrustedProxies: proxies, Secret: c.gateways.USSDSecret})
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle("/ussd/"+name, h)
+		mux.Handle("/ussd/"+name+"/", h)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("alive\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	return mux, nil

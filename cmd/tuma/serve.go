@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
+	"strings"
 
 	"tuma/ussd"
 )
@@ -53,6 +55,11 @@ func (c serveCommand) config() (config, error) {
 // check refuses ways in that anybody could use, and half a Twilio account.
 func (g gateways) check() error {
 	var errs []error
+	for _, name := range g.USSD {
+		if !slices.Contains(ussd.Dialects(), name) {
+			errs = append(errs, fmt.Errorf("TUMA_USSD: no dialect is called %q; there are %s", name, strings.Join(ussd.Dialects(), ", ")))
+		}
+	}
 	if len(g.USSDAllow) == 0 && g.USSDSecret == "" {
 		errs = append(errs, errors.New("the USSD callback needs TUMA_USSD_ALLOW or TUMA_USSD_SECRET: anybody could call it"))
 	}

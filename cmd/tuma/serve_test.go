@@ -84,6 +84,7 @@ func TestServeRefuses(t *testing.T) {
 		{"no such currency", map[string]string{"TUMA_CURRENCY": "ABC"}, "", []string{"ABC"}},
 		{"no such time zone", map[string]string{"TUMA_TIME_ZONE": "Africa/Nowhere"}, "", []string{"time zone"}},
 		{"no such language", map[string]string{"TUMA_LANGUAGES": "en,xx"}, "", []string{`"xx"`}},
+		{"no such dialect", map[string]string{"TUMA_USSD": "hubtel,morse"}, "", []string{`"morse"`, "hubtel"}},
 		{"a brand that does not fit", map[string]string{"TUMA_BRAND": "Telemoney"}, "", []string{"brand"}},
 		{"not a service code", map[string]string{"TUMA_SERVICE_CODE": "334"}, "", []string{"service code"}},
 		{"an address that is taken", map[string]string{"TUMA_LISTEN": taken.Addr().String()}, "", []string{"address already in use"}},

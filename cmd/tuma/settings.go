@@ -140,8 +140,9 @@ func newKey() (string, error) {
 
 // gateways are the ways in and out.
 type gateways struct {
+	USSD        []string `name:"ussd" env:"TUMA_USSD" default:"africastalking" placeholder:"NAME,..." help:"Dialects that USSD gateways may speak, each at /ussd/NAME: africastalking, airtel, arkesel, beem, hubtel, infobip, mtech, nalo, safaricom."`
 	USSDAllow   []string `env:"TUMA_USSD_ALLOW" placeholder:"CIDR,..." help:"Addresses that may call the USSD callback."`
-	USSDSecret  string   `env:"TUMA_USSD_SECRET" placeholder:"TEXT" help:"Secret in the USSD callback's path, instead of addresses: /ussd/africastalking/TEXT."`
+	USSDSecret  string   `env:"TUMA_USSD_SECRET" placeholder:"TEXT" help:"Secret in the USSD callback's path, instead of addresses: /ussd/NAME/TEXT."`
 	Proxies     []string `env:"TUMA_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
 	PushURL     string   `name:"ussd-push-url" env:"TUMA_USSD_PUSH_URL" placeholder:"URL" help:"Where screens are pushed to phones; without it, approvals wait in the menu."`
 	PushToken   string   `name:"ussd-push-token" env:"TUMA_USSD_PUSH_TOKEN" help:"Bearer token of the push address."`
@@ -152,6 +153,14 @@ type gateways struct {
 	TwilioURL   string   `env:"TUMA_TWILIO_URL" placeholder:"URL" help:"In place of https://api.twilio.com."`
 	AirtimeURL  string   `env:"TUMA_AIRTIME_URL" placeholder:"URL" help:"The network's top-up service; without it, airtime is sold and its orders wait."`
 	AirtimeKey  string   `env:"TUMA_AIRTIME_TOKEN" help:"Bearer token of the top-up service."`
+}
+
+// dialects are those of the USSD gateways, Africa's Talking's when none is named.
+func (g gateways) dialects() []string {
+	if len(g.USSD) == 0 {
+		return []string{"africastalking"}
+	}
+	return g.USSD
 }
 
 func prefixes(texts []string) ([]netip.Prefix, error) {
