@@ -37,11 +37,11 @@ func decodeHubtel(m message) (call, error) {
 	case "Timeout", "Release":
 		c.over, c.Text = true, ""
 	default:
-		return call{}, errors.New("Type must be Initiation, Response, Timeout or Release")
+		return call{}, errors.New("the field Type must be Initiation, Response, Timeout or Release")
 	}
 	if s := m.fields["Sequence"]; s != "" {
 		if c.Sequence, err = strconv.Atoi(s); err != nil || c.Sequence < 0 || c.Sequence > maxSequence {
-			return call{}, errors.New("Sequence must be a number")
+			return call{}, errors.New("the field Sequence must be a number")
 		}
 	}
 	c.reply = func(r Reply) answer {
