@@ -47,6 +47,7 @@ const (
 // None of them decides anything by the time that passed.
 var waits = map[string]string{
 	"simulator":                 "a network takes its time",
+	"internal/smpp":             "a connection is kept alive, and silence on it is noticed",
 	"sms/relay.go":              "looks for due notices, and backs off between tries",
 	"accounts/topup.go":         "looks for due top-ups",
 	"accounts/wake.go":          "gathers the wake-ups of a moment",
