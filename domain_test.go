@@ -49,6 +49,7 @@ var waits = map[string]string{
 	"simulator":                 "a network takes its time",
 	"internal/smpp":             "a connection is kept alive, and silence on it is noticed",
 	"sms/relay.go":              "looks for due notices, and backs off between tries",
+	"sms/noter.go":              "notes an outcome again when the database does not answer",
 	"accounts/topup.go":         "looks for due top-ups",
 	"accounts/wake.go":          "gathers the wake-ups of a moment",
 	"accounts/ledger/commit.go": "a breath before asking again what became of a commit",

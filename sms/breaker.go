@@ -63,3 +63,17 @@ func (b *breaker) failed(now time.Time) {
 		b.told(true, pause)
 	}
 }
+
+// closed tells a gateway that is not under suspicion.
+func (b *breaker) closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pauses == 0
+}
+
+// probe is when it is tried next.
+func (b *breaker) probe() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.until
+}

@@ -16,7 +16,9 @@ import (
 // Message is one SMS for a gateway.
 type Message struct {
 	Key   string        // ours, for logs; gateways have no use for it
+	Ref   string        // of this try and no other; letters, digits and "-"
 	To    phone.Number  //
+	From  string        // sender id, short code or number; "": as the gateway is set up
 	Body  string        // at most 1,600 characters
 	Valid time.Duration // worthless after that; 0: no limit
 }
@@ -39,12 +41,13 @@ type Gateway interface {
 // SendError is why a gateway did not take a message, and what follows from
 // that. Its text is fit for logs: no body, no secret, no number.
 type SendError struct {
-	Gateway string
-	Code    int           // the gateway's own code, or the HTTP status, or 0
-	Retry   bool          // another try may succeed
-	Unknown bool          // the message may have been taken all the same
-	Wait    time.Duration // the gateway asks not to be tried sooner; 0: it did not say
-	Err     error         // may be nil
+	Gateway  string
+	Code     int           // the gateway's own code, or the HTTP status, or 0
+	Retry    bool          // another try may succeed
+	Unknown  bool          // the message may have been taken all the same
+	OptedOut bool          // the recipient wants nothing from this gateway any more; another may still send
+	Wait     time.Duration // the gateway asks not to be tried sooner; 0: it did not say
+	Err      error         // may be nil
 }
 
 func (e *SendError) Error() string {

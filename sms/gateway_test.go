@@ -27,9 +27,11 @@ func TestTwilioSpeaksMessages(t *testing.T) {
 			url.Values{"To": {"+254712000001"}, "From": {"+15005550006"}, "Body": {"Ksh5.00 & é €\n+1"}}},
 		{"service and callback", func(o *TwilioOptions) {
 			o.From, o.MessagingService, o.StatusCallback = "", "MG1", "https://tuma.example/sms/twilio/status"
-		}, Message{To: asha, Body: "x", Valid: 90 * time.Second},
+		}, Message{Ref: "7-8", To: asha, Body: "x", Valid: 90 * time.Second},
 			url.Values{"To": {"+254712000001"}, "MessagingServiceSid": {"MG1"}, "Body": {"x"}, "ValidityPeriod": {"90"},
-				"StatusCallback": {"https://tuma.example/sms/twilio/status"}}},
+				"StatusCallback": {"https://tuma.example/sms/twilio/status?ref=7-8"}}},
+		{"another sender", func(*TwilioOptions) {}, Message{To: asha, From: "TUMA", Body: "x"},
+			url.Values{"To": {"+254712000001"}, "From": {"TUMA"}, "Body": {"x"}}},
 		{"long validity", func(*TwilioOptions) {}, Message{To: asha, Body: "x", Valid: 1000 * time.Hour},
 			url.Values{"To": {"+254712000001"}, "From": {"+15005550006"}, "Body": {"x"}, "ValidityPeriod": {"36000"}}},
 		{"short validity", func(*TwilioOptions) {}, Message{To: asha, Body: "x", Valid: time.Millisecond},
@@ -115,7 +117,7 @@ func TestTwilioErrors(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request, int) bool
 		want   SendError
 	}{
-		{"opted out", answer(400, 21610), SendError{Code: 21610}},
+		{"opted out", answer(400, 21610), SendError{Code: 21610, OptedOut: true}},
 		{"no such number", answer(400, 21211), SendError{Code: 21211}},
 		{"queue full", answer(400, 21611), SendError{Code: 21611, Retry: true}},
 		{"our from number", answer(400, 21606), SendError{Code: 21606, Retry: true}},

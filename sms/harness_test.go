@@ -50,7 +50,7 @@ func start(t *testing.T, pool *db.Pool, g Gateway, change ...func(o *RelayOption
 	t.Helper()
 	log := &journal{}
 	o := RelayOptions{
-		Pool: pool, Gateway: g, Name: "relay", Rand: rand.Reader, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Pool: pool, Gateways: []Gateway{g}, Name: "relay", Rand: rand.Reader, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Poll: 10 * time.Millisecond, FirstWait: 10 * time.Millisecond, LongestWait: 50 * time.Millisecond,
 	}
 	for _, c := range change {

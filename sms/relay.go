@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,28 +15,32 @@ import (
 	"tuma/sms/outbox"
 )
 
-// RelayOptions configure a relay. Pool, Gateway, Name, Rand and Log are
+// RelayOptions configure a relay. Pool, Gateways, Name, Rand and Log are
 // required; a zero in the others takes the default.
 type RelayOptions struct {
-	Pool    *db.Pool
-	Gateway Gateway
-	Name    string    // of this relay among those that share the outbox: host and process
-	Rand    io.Reader // spreads the back-off; read under a lock
-	Log     *slog.Logger
+	Pool     *db.Pool
+	Gateways []Gateway      // in order of preference
+	Routes   []Route        // of numbers that do not take all gateways in that order
+	Senders  []Sender       // where messages do not come from what the gateway is set up with
+	Rates    map[string]int // messages a second by a gateway's name, for this relay; none: as fast as it takes them
+	Name     string         // of this relay among those that share the outbox: host and process
+	Rand     io.Reader      // spreads the back-off; read under a lock
+	Log      *slog.Logger
 
-	Workers int           // messages on their way at a time; 8
+	Workers int           // messages on their way at a time, for each gateway; 64
 	Poll    time.Duration // how long a lost wake-up can go unnoticed; 1 s
-	Lease   time.Duration // above the gateway's own time-out; 1 min
+	Lease   time.Duration // above the gateways' own time-outs together; 1 min
 
 	// When to stop trying one notice. An SMS provider can be dead for a day, and
 	// a notice that certainly did not go out costs nothing to try again.
-	GiveUp      time.Duration // age beyond which a notice that failed is not tried again; 72 h
-	MaxDoubts   int           // tries whose outcome is unknown before it is given up, since each may be one SMS more; 3
-	FirstWait   time.Duration // after the first failure; 2 s
-	LongestWait time.Duration // 10 min
+	GiveUp         time.Duration // age beyond which a notice that failed is not tried again; 72 h
+	MaxDoubts      int           // tries whose outcome is unknown before it is given up, since each may be one SMS more; 3
+	FailoverDoubts bool          // after such a try another gateway may be next, and not only the same
+	FirstWait      time.Duration // after the first failure; 2 s
+	LongestWait    time.Duration // 10 min
 
 	// When to stop trying at all for a while.
-	PauseAfter   int           // failures in a row, of any notices, after which the gateway counts as dead; 16
+	PauseAfter   int           // failures in a row, of any notices, after which a gateway counts as dead; 16
 	LongestPause time.Duration // between two probes of a dead gateway, the first of which follows after FirstWait; 30 s
 }
 
@@ -45,32 +50,34 @@ type RelayOptions struct {
 // was lost, or a relay died between sending and noting.
 type Relay struct {
 	o        RelayOptions
+	routes   routes
 	rand     sync.Mutex
-	breaker  breaker
 	counters counters
 }
 
 type counters struct {
-	sent, retried, failed, expired, doubtful, lost, pauses, inFlight, dbErrors atomic.Int64
+	sent, retried, failed, expired, doubtful, lost, pauses, inFlight, dbErrors, failovers, optedOut atomic.Int64
 }
 
 // Stats counts what a relay has done since it was made.
 type Stats struct {
-	Sent     int64 // taken by the gateway
-	Retried  int64 // put back after a failed try
-	Failed   int64 // given up
-	Expired  int64 // put aside unsent
-	Doubtful int64 // tries whose outcome is unknown
-	Lost     int64 // leases that ran out before the outcome was noted
-	Pauses   int64 // times that the gateway counted as dead and sending stopped
-	InFlight int64 // on their way now
-	DBErrors int64 // calls of the database that failed
+	Sent      int64 // taken by a gateway
+	Retried   int64 // put back after a failed try
+	Failed    int64 // given up
+	Expired   int64 // put aside unsent
+	Doubtful  int64 // tries whose outcome is unknown
+	Failovers int64 // taken by another gateway than the first that was tried
+	OptedOut  int64 // of those given up: the recipient wants nothing
+	Lost      int64 // leases that ran out before the outcome was noted
+	Pauses    int64 // times that a gateway counted as dead and sending to it stopped
+	InFlight  int64 // on their way now
+	DBErrors  int64 // calls of the database that failed
 }
 
 // NewRelay checks the options.
 func NewRelay(o RelayOptions) (*Relay, error) {
-	if o.Pool == nil || o.Gateway == nil || o.Name == "" || o.Rand == nil || o.Log == nil {
-		return nil, errors.New("sms: relay: pool, gateway, name, rand and log are required")
+	if o.Pool == nil || len(o.Gateways) == 0 || o.Name == "" || o.Rand == nil || o.Log == nil {
+		return nil, errors.New("sms: relay: pool, gateways, name, rand and log are required")
 	}
 	for _, d := range []struct {
 		field    *time.Duration
@@ -87,7 +94,7 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 	for _, n := range []struct {
 		field    *int
 		standard int
-	}{{&o.Workers, 8}, {&o.MaxDoubts, 3}, {&o.PauseAfter, 16}} {
+	}{{&o.Workers, 64}, {&o.MaxDoubts, 3}, {&o.PauseAfter, 16}} {
 		if *n.field == 0 {
 			*n.field = n.standard
 		}
@@ -96,10 +103,25 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 		}
 	}
 	r := &Relay{o: o}
-	r.breaker = breaker{
-		after: o.PauseAfter,
-		pause: func(nth int) time.Duration { return r.wait(min(o.FirstWait, o.LongestPause), o.LongestPause, nth) },
-		told:  r.gateway,
+	var gates []*gate
+	for _, gateway := range o.Gateways {
+		g := &gate{Gateway: gateway, workers: o.Workers}
+		g.pace(o.Rates[gateway.Name()])
+		g.breaker = breaker{
+			after: o.PauseAfter,
+			pause: func(nth int) time.Duration { return r.wait(min(o.FirstWait, o.LongestPause), o.LongestPause, nth) },
+			told:  func(dead bool, pause time.Duration) { r.told(g, dead, pause) },
+		}
+		gates = append(gates, g)
+	}
+	var err error
+	if r.routes, err = newRoutes(gates, o.Routes, o.Senders); err != nil {
+		return nil, err
+	}
+	for name, rate := range o.Rates {
+		if rate < 1 || rate > 1_000_000 || !slices.ContainsFunc(gates, func(g *gate) bool { return g.Name() == name }) {
+			return nil, fmt.Errorf("sms: relay: %d messages a second for %q, which is no gateway or no rate", rate, name)
+		}
 	}
 	return r, nil
 }
@@ -109,8 +131,18 @@ func (r *Relay) Stats() Stats {
 	c := &r.counters
 	return Stats{
 		Sent: c.sent.Load(), Retried: c.retried.Load(), Failed: c.failed.Load(), Expired: c.expired.Load(),
-		Doubtful: c.doubtful.Load(), Lost: c.lost.Load(), Pauses: c.pauses.Load(), InFlight: c.inFlight.Load(), DBErrors: c.dbErrors.Load(),
+		Doubtful: c.doubtful.Load(), Failovers: c.failovers.Load(), OptedOut: c.optedOut.Load(),
+		Lost: c.lost.Load(), Pauses: c.pauses.Load(), InFlight: c.inFlight.Load(), DBErrors: c.dbErrors.Load(),
 	}
+}
+
+// Gateways reads the counters of each gateway, in order of preference.
+func (r *Relay) Gateways() (list []GatewayStats) {
+	now := r.o.Pool.Now()
+	for _, g := range r.routes.gates {
+		list = append(list, g.stats(now))
+	}
+	return list
 }
 
 // Run sends until ctx ends, then finishes what is on its way (at most for the
@@ -121,42 +153,37 @@ func (r *Relay) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sms: relay: %w", err)
 	}
-	poll := time.NewTicker(r.o.Poll)
-	defer poll.Stop()
-	var working sync.WaitGroup
+	notes := make(chan note)
+	var noting, working sync.WaitGroup
+	noting.Go(func() { r.noteAll(ctx, notes) })
+	defer noting.Wait()
+	defer close(notes)
 	defer working.Wait()
 
-	free := make(chan struct{}, r.o.Workers) // a token for each worker that has nothing to do
-	for range r.o.Workers {
-		free <- struct{}{}
-	}
+	look := time.NewTimer(r.o.Poll)
+	defer look.Stop()
 	// A notice that is done with may have held back a younger one for the
 	// same phone.
 	done := make(chan struct{}, 1)
 	for {
-		idle := 0
-		for taking := true; taking; {
-			select {
-			case <-free:
-				idle++
-			default:
-				taking = false
+		for _, o := range r.routes.orders(r.o.Pool.Now()) {
+			due := r.lease(ctx, o)
+			o.gate.takes(r.o.Pool.Now(), len(due))
+			for _, d := range due {
+				o.gate.begin()
+				working.Go(func() {
+					r.work(ctx, o.gate, d, notes)
+					if !o.gate.end() {
+						return
+					}
+					select {
+					case done <- struct{}{}:
+					default:
+					}
+				})
 			}
 		}
-		due := r.lease(ctx, r.breaker.room(r.o.Pool.Now(), idle, r.o.Workers))
-		for range idle - len(due) {
-			free <- struct{}{}
-		}
-		for _, d := range due {
-			working.Go(func() {
-				r.deliver(ctx, d)
-				free <- struct{}{}
-				select {
-				case done <- struct{}{}:
-				default:
-				}
-			})
-		}
+		look.Reset(r.nextLook())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -165,18 +192,30 @@ func (r *Relay) Run(ctx context.Context) error {
 				wake = nil // ctx has ended or is about to
 			}
 		case <-done:
-		case <-poll.C:
+		case <-look.C:
 		}
 	}
 }
 
-// lease takes at most n due notices. Once asked, it is not interrupted:
-// otherwise notices could be on lease to nobody.
-func (r *Relay) lease(ctx context.Context, n int) []outbox.Due {
-	if n == 0 || ctx.Err() != nil {
+// nextLook is when to look by itself: at the next poll, or when the rate of a gateway
+// lets it send more.
+func (r *Relay) nextLook() time.Duration {
+	next, now := r.o.Poll, r.o.Pool.Now()
+	for _, g := range r.routes.gates {
+		if wait := g.refill(now); wait > 0 {
+			next = min(next, wait)
+		}
+	}
+	return next
+}
+
+// lease takes due notices. Once asked, it is not interrupted: otherwise notices
+// could be on lease to nobody.
+func (r *Relay) lease(ctx context.Context, o order) []outbox.Due {
+	if ctx.Err() != nil {
 		return nil
 	}
-	due, expired, err := outbox.Lease(context.WithoutCancel(ctx), r.o.Pool, n, r.o.Lease, r.o.Name)
+	due, expired, err := outbox.Lease(context.WithoutCancel(ctx), r.o.Pool, o.n, r.o.Lease, r.o.Name, o.only)
 	if err != nil {
 		if r.counters.dbErrors.Add(1); ctx.Err() == nil {
 			r.o.Log.ErrorContext(ctx, "sms relay cannot read the outbox", "error", err)
@@ -187,110 +226,19 @@ func (r *Relay) lease(ctx context.Context, n int) []outbox.Due {
 	return due
 }
 
-// deliver tries one notice and notes what became of it.
-func (r *Relay) deliver(ctx context.Context, d outbox.Due) {
-	r.counters.inFlight.Add(1)
-	defer r.counters.inFlight.Add(-1)
-	// The end of ctx does not stop it, the end of the lease does.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Lease)
-	defer cancel()
-
-	name := r.o.Gateway.Name()
-	if d.Doubts >= r.o.MaxDoubts {
-		// It came back from relays that died over it.
-		r.giveUp(ctx, d, &SendError{Gateway: name, Unknown: true, Err: errors.New("no try was seen to end")})
-		return
-	}
-	m := Message{Key: d.Key, To: d.To, Body: d.Body}
-	if !d.Expires.IsZero() {
-		m.Valid = max(d.Expires.Sub(r.o.Pool.Now()), time.Second)
-	}
-	sent, err := r.o.Gateway.Send(ctx, m)
-	if err == nil {
-		r.breaker.answered()
-		if r.note(ctx, d, func() error { return outbox.Done(ctx, r.o.Pool, d, name, sent.ID) }) {
-			r.counters.sent.Add(1)
-		}
-		return
-	}
-	failure, ok := errors.AsType[*SendError](err)
-	if !ok {
-		failure = &SendError{Gateway: name, Retry: true, Unknown: true, Err: err}
-	}
-	doubts := d.Doubts
-	if failure.Unknown {
-		r.counters.doubtful.Add(1)
-		doubts++
-	}
-	now := r.o.Pool.Now()
-	if failure.Retry {
-		r.breaker.failed(now)
-	} else {
-		r.breaker.answered()
-	}
-	wait := max(r.wait(r.o.FirstWait, r.o.LongestWait, d.Attempts), failure.Wait)
-	at := now.Add(wait)
-	if !failure.Retry || doubts >= r.o.MaxDoubts || at.Sub(d.Created) > r.o.GiveUp {
-		r.giveUp(ctx, d, failure)
-		return
-	}
-	r.log(ctx, d, failure, slog.Duration("next_try_in", wait))
-	if r.note(ctx, d, func() error {
-		return outbox.Retry(ctx, r.o.Pool, d, at, name, failure.Error(), failure.Unknown)
-	}) {
-		r.counters.retried.Add(1)
-	}
-}
-
 func (r *Relay) wait(first, longest time.Duration, attempt int) time.Duration {
 	r.rand.Lock()
 	defer r.rand.Unlock()
 	return backoff(first, longest, attempt, r.o.Rand)
 }
 
-// gateway is told when the gateway counts as dead, and when it answers again.
-func (r *Relay) gateway(dead bool, pause time.Duration) {
+// told hears when a gateway counts as dead, and when it answers again.
+func (r *Relay) told(g *gate, dead bool, pause time.Duration) {
 	if !dead {
-		r.o.Log.Info("sms gateway answers again", "gateway", r.o.Gateway.Name())
+		r.o.Log.Info("sms gateway answers again", "gateway", g.Name())
 		return
 	}
 	r.counters.pauses.Add(1)
-	r.o.Log.Warn("sms gateway takes nothing: sending pauses", "gateway", r.o.Gateway.Name(), "failures", r.o.PauseAfter, "probe_in", pause)
-}
-
-func (r *Relay) giveUp(ctx context.Context, d outbox.Due, failure *SendError) {
-	r.log(ctx, d, failure, slog.Bool("given_up", true))
-	if r.note(ctx, d, func() error { return outbox.Fail(ctx, r.o.Pool, d, failure.Gateway, failure.Error()) }) {
-		r.counters.failed.Add(1)
-	}
-}
-
-// log writes the one line of a failed try.
-func (r *Relay) log(ctx context.Context, d outbox.Due, failure *SendError, more slog.Attr) {
-	r.o.Log.LogAttrs(ctx, slog.LevelWarn, "sms not sent",
-		slog.String("key", d.Key), slog.String("to", d.To.Masked()), slog.Int("attempt", d.Attempts),
-		slog.Any("error", failure), more)
-}
-
-// note writes an outcome down, again and again until the lease ends: an
-// outcome that is not noted is an SMS sent twice.
-func (r *Relay) note(ctx context.Context, d outbox.Due, write func() error) bool {
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := write()
-		if err == nil {
-			return true
-		}
-		lost := errors.Is(err, outbox.ErrLost)
-		if !lost {
-			r.counters.dbErrors.Add(1)
-			select {
-			case <-time.After(wait):
-				continue
-			case <-ctx.Done():
-			}
-		}
-		r.counters.lost.Add(1)
-		r.o.Log.ErrorContext(ctx, "sms outcome not noted, it may be sent again", "key", d.Key, "error", err)
-		return false
-	}
+	g.count(&g.pauses)
+	r.o.Log.Warn("sms gateway takes nothing: sending pauses", "gateway", g.Name(), "failures", r.o.PauseAfter, "probe_in", pause)
 }

@@ -142,7 +142,7 @@ func TestRelayGivesUp(t *testing.T) {
 	}
 	became(t, pool, "+254712000003", "4", "sent") // one that was given up holds nobody back
 	r.stop()
-	if diff := cmp.Diff(Stats{Sent: 1, Retried: 1, Failed: 2, Doubtful: 2}, r.Stats()); diff != "" {
+	if diff := cmp.Diff(Stats{Sent: 1, Retried: 1, Failed: 2, Doubtful: 2, OptedOut: 1}, r.Stats()); diff != "" {
 		t.Error(diff)
 	}
 	if n.asked() != 1+2+1 {
@@ -269,7 +269,7 @@ func TestAfterAKillItIsSentAgain(t *testing.T) {
 	pool := dbtest.New(t, c.now)
 	n := newNetwork(t, nil)
 	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "a"}, outbox.Notice{Key: "b", To: asha, Body: "b"})
-	killed, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed")
+	killed, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed", nil)
 	if err != nil || len(killed) != 1 {
 		t.Fatal(killed, err)
 	}
@@ -298,7 +298,7 @@ func TestWhatKillsRelaysIsGivenUp(t *testing.T) {
 	n := newNetwork(t, nil)
 	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "a"})
 	for range 3 {
-		if due, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed"); err != nil || len(due) != 1 {
+		if due, _, err := outbox.Lease(t.Context(), pool, 1, time.Minute, "killed", nil); err != nil || len(due) != 1 {
 			t.Fatal(due, err)
 		}
 		c.advance(time.Minute)
@@ -386,13 +386,13 @@ func TestTwoRelaysDrainTheOutbox(t *testing.T) {
 
 func TestNewRelayRefuses(t *testing.T) {
 	t.Parallel()
-	good := RelayOptions{Pool: new(db.Pool), Gateway: NewLog(slog.Default()), Name: "r", Rand: rand.Reader, Log: slog.Default()}
+	good := RelayOptions{Pool: new(db.Pool), Gateways: []Gateway{NewLog(slog.Default())}, Name: "r", Rand: rand.Reader, Log: slog.Default()}
 	if _, err := NewRelay(good); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(o *RelayOptions){
 		"pool":     func(o *RelayOptions) { o.Pool = nil },
-		"gateway":  func(o *RelayOptions) { o.Gateway = nil },
+		"gateways": func(o *RelayOptions) { o.Gateways = nil },
 		"name":     func(o *RelayOptions) { o.Name = "" },
 		"rand":     func(o *RelayOptions) { o.Rand = nil },
 		"log":      func(o *RelayOptions) { o.Log = nil },

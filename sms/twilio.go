@@ -107,13 +107,18 @@ func (t *Twilio) Send(ctx context.Context, m Message) (Sent, error) {
 	p := &openapi.CreateMessageParams{}
 	p.SetTo(string(m.To))
 	p.SetBody(m.Body)
-	if t.o.From != "" {
+	switch {
+	case m.From != "":
+		p.SetFrom(m.From)
+	case t.o.From != "":
 		p.SetFrom(t.o.From)
-	} else {
+	default:
 		p.SetMessagingServiceSid(t.o.MessagingService)
 	}
 	if t.o.StatusCallback != "" {
-		p.SetStatusCallback(t.o.StatusCallback)
+		// The try comes back with each report, so that one whose answer was lost
+		// is known again.
+		p.SetStatusCallback(t.o.StatusCallback + "?ref=" + url.QueryEscape(m.Ref))
 	}
 	if m.Valid > 0 {
 		p.SetValidityPeriod(int(min(twilioMaxValidity, max(1, m.Valid/time.Second))))
@@ -133,6 +138,9 @@ var twilioNotTheMessage = map[int]bool{
 	21611: true, // queue of the from number is full
 	21659: true, // from number is not a Twilio number
 }
+
+// twilioOptedOut refuses a recipient who has told the number STOP.
+const twilioOptedOut = 21610
 
 // classify says what a failed call means.
 //
@@ -160,6 +168,8 @@ func (t *Twilio) classify(x *exchange, err error) *SendError {
 		e.Code = rest.Code
 	}
 	switch {
+	case e.Code == twilioOptedOut:
+		e.OptedOut = true
 	case x.status == 429, x.status < 400, x.status >= 500,
 		x.status == 401, x.status == 403, x.status == 404,
 		twilioNotTheMessage[e.Code]:

@@ -115,7 +115,7 @@ func (b *bench) config() (config, error) {
 	return config{
 		databaseURL: b.databaseURL, redisURL: b.redisURL, country: where, tariff: tariff,
 		keys:     keys{pin: accounts.Keys{Active: "bench", ByID: map[string][]byte{"bench": key}}, receipt: key, session: key},
-		gateways: gateways{USSDAllow: []string{"127.0.0.0/8"}, SMS: "log"},
+		gateways: gateways{USSDAllow: []string{"127.0.0.0/8"}, smsSettings: smsSettings{SMS: []string{"log"}}},
 		log:      slog.New(slog.DiscardHandler),
 	}, nil
 }

@@ -66,16 +66,13 @@ func (g gateways) check() error {
 	if g.USSDSecret != "" && len(g.USSDSecret) < 24 {
 		errs = append(errs, errors.New("TUMA_USSD_SECRET is weak: it needs 24 characters or more"))
 	}
-	if g.SMS == "twilio" && (g.TwilioSID == "" || g.TwilioToken == "" || g.TwilioFrom == "") {
-		errs = append(errs, errors.New("twilio needs TUMA_TWILIO_SID, TUMA_TWILIO_TOKEN and TUMA_TWILIO_FROM"))
-	}
 	if g.PushURL != "" && g.PushToken == "" {
 		errs = append(errs, errors.New("TUMA_USSD_PUSH_URL needs TUMA_USSD_PUSH_TOKEN"))
 	}
 	if g.AirtimeURL != "" && g.AirtimeKey == "" {
 		errs = append(errs, errors.New("TUMA_AIRTIME_URL needs TUMA_AIRTIME_TOKEN"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, g.checkSMS())...)
 }
 
 // Run serves until it is told to stop.

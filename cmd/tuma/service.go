@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -145,7 +144,7 @@ func (c config) ways(s *service) error {
 	if err != nil {
 		return err
 	}
-	gateway, err := c.smsGateway()
+	relay, err := c.relayOptions()
 	if err != nil {
 		return err
 	}
@@ -153,8 +152,8 @@ func (c config) ways(s *service) error {
 	if err != nil {
 		return err
 	}
-	s.relay, err = sms.NewRelay(sms.RelayOptions{Pool: s.pool, Gateway: gateway, Name: fmt.Sprintf("%s:%d", host, os.Getpid()), Rand: rand.Reader, Log: c.log})
-	if err != nil {
+	relay.Pool, relay.Name, relay.Rand, relay.Log = s.pool, fmt.Sprintf("%s:%d", host, os.Getpid()), rand.Reader, c.log
+	if s.relay, err = sms.NewRelay(relay); err != nil {
 		return err
 	}
 	if s.inbox, err = sms.NewInbox(sms.InboxOptions{Pool: s.pool, Accounts: s.accounts, Agents: s.agents, Log: c.log}); err != nil {
@@ -163,18 +162,6 @@ func (c config) ways(s *service) error {
 	s.airtime = accounts.AirtimeOperator{URL: c.gateways.AirtimeURL, Token: c.gateways.AirtimeKey, Client: &http.Client{Timeout: 15 * time.Second}}
 	s.handler, err = c.routes(s)
 	return err
-}
-
-func (c config) smsGateway() (sms.Gateway, error) {
-	g := c.gateways
-	if g.SMS != "twilio" {
-		return sms.NewLog(c.log), nil
-	}
-	o := sms.TwilioOptions{AccountSID: g.TwilioSID, Password: g.TwilioToken, From: g.TwilioFrom, BaseURL: g.TwilioURL}
-	if strings.HasPrefix(g.TwilioFrom, "MG") {
-		o.From, o.MessagingService = "", g.TwilioFrom
-	}
-	return sms.NewTwilio(o)
 }
 
 // background starts the relay and the airtime orders.

@@ -140,19 +140,19 @@ func newKey() (string, error) {
 
 // gateways are the ways in and out.
 type gateways struct {
-	USSD        []string `name:"ussd" env:"TUMA_USSD" default:"africastalking" placeholder:"NAME,..." help:"Dialects that USSD gateways may speak, each at /ussd/NAME: africastalking, airtel, arkesel, beem, hubtel, infobip, mtech, nalo, safaricom."`
-	USSDAllow   []string `env:"TUMA_USSD_ALLOW" placeholder:"CIDR,..." help:"Addresses that may call the USSD callback."`
-	USSDSecret  string   `env:"TUMA_USSD_SECRET" placeholder:"TEXT" help:"Secret in the USSD callback's path, instead of addresses: /ussd/NAME/TEXT."`
-	Proxies     []string `env:"TUMA_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
-	PushURL     string   `name:"ussd-push-url" env:"TUMA_USSD_PUSH_URL" placeholder:"URL" help:"Where screens are pushed to phones; without it, approvals wait in the menu."`
-	PushToken   string   `name:"ussd-push-token" env:"TUMA_USSD_PUSH_TOKEN" help:"Bearer token of the push address."`
-	SMS         string   `env:"TUMA_SMS" enum:"log,twilio" default:"log" help:"SMS gateway: log (writes that a notice is due, sends nothing) or twilio."`
-	TwilioSID   string   `env:"TUMA_TWILIO_SID" help:"Twilio account SID."`
-	TwilioToken string   `env:"TUMA_TWILIO_TOKEN" help:"Twilio auth token."`
-	TwilioFrom  string   `env:"TUMA_TWILIO_FROM" help:"Number or sender id that notices come from, or a messaging service (MG...)."`
-	TwilioURL   string   `env:"TUMA_TWILIO_URL" placeholder:"URL" help:"In place of https://api.twilio.com."`
-	AirtimeURL  string   `env:"TUMA_AIRTIME_URL" placeholder:"URL" help:"The network's top-up service; without it, airtime is sold and its orders wait."`
-	AirtimeKey  string   `env:"TUMA_AIRTIME_TOKEN" help:"Bearer token of the top-up service."`
+	USSD       []string `name:"ussd" env:"TUMA_USSD" default:"africastalking" placeholder:"NAME,..." help:"Dialects that USSD gateways may speak, each at /ussd/NAME: africastalking, airtel, arkesel, beem, hubtel, infobip, mtech, nalo, safaricom."`
+	USSDAllow  []string `env:"TUMA_USSD_ALLOW" placeholder:"CIDR,..." help:"Addresses that may call the USSD callback."`
+	USSDSecret string   `env:"TUMA_USSD_SECRET" placeholder:"TEXT" help:"Secret in the USSD callback's path, instead of addresses: /ussd/NAME/TEXT."`
+	Proxies    []string `env:"TUMA_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
+	PushURL    string   `name:"ussd-push-url" env:"TUMA_USSD_PUSH_URL" placeholder:"URL" help:"Where screens are pushed to phones; without it, approvals wait in the menu."`
+	PushToken  string   `name:"ussd-push-token" env:"TUMA_USSD_PUSH_TOKEN" help:"Bearer token of the push address."`
+	smsSettings
+	TwilioSID   string `env:"TUMA_TWILIO_SID" help:"Twilio account SID."`
+	TwilioToken string `env:"TUMA_TWILIO_TOKEN" help:"Twilio auth token."`
+	TwilioFrom  string `env:"TUMA_TWILIO_FROM" help:"Number or sender id that notices come from, or a messaging service (MG...)."`
+	TwilioURL   string `env:"TUMA_TWILIO_URL" placeholder:"URL" help:"In place of https://api.twilio.com."`
+	AirtimeURL  string `env:"TUMA_AIRTIME_URL" placeholder:"URL" help:"The network's top-up service; without it, airtime is sold and its orders wait."`
+	AirtimeKey  string `env:"TUMA_AIRTIME_TOKEN" help:"Bearer token of the top-up service."`
 }
 
 // dialects are those of the USSD gateways, Africa's Talking's when none is named.

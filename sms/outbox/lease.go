@@ -3,7 +3,6 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +20,8 @@ type Due struct {
 	Doubts   int // earlier attempts of which nobody knows whether they went out
 	Created  time.Time
 	Until    time.Time
+	Gateway  string   // of the last attempt that ended; "": none has
+	OptedOut []string // gateways that may not send to this recipient
 	holder   string
 }
 
@@ -38,6 +39,9 @@ const sqlLease = `
 with due as materialized (
     select id from notice n
     where status in ('queued', 'sending') and next_try_at <= $1
+      and ($6::text[] is null or (
+        select open from unnest($6::text[], $7::boolean[]) as p (prefix, open)
+        where starts_with(n.to_msisdn, prefix) order by length(prefix) desc limit 1))
       and not exists (
         select from notice older
         where older.to_msisdn = n.to_msisdn and older.id < n.id and older.priority <= n.priority
@@ -53,7 +57,9 @@ update notice n set
     next_try_at = $3,
     leased_by   = $4
 from due where n.id = due.id
-returning n.id, n.key, n.to_msisdn, n.lang, n.body, n.priority, n.expires_at, n.attempts, n.doubts, n.created_at, n.status`
+returning n.id, n.key, n.to_msisdn, n.lang, n.body, n.priority, n.expires_at, n.attempts, n.doubts, n.created_at, n.status,
+    coalesce(n.gateway, '') as gateway,
+    coalesce((select string_agg(o.gateway, ',' order by o.gateway) from opted_out o where o.msisdn = n.to_msisdn), '') as opted_out`
 
 // turns is the attempt from which on a notice keeps no younger one waiting: one
 // that fails for days, because something about it upsets the gateway, must not
@@ -61,15 +67,23 @@ returning n.id, n.key, n.to_msisdn, n.lang, n.body, n.priority, n.expires_at, n.
 // after two to four minutes.
 const turns = 8
 
+// Only restricts a lease to some recipients: those whose longest prefix among
+// Prefixes is Open. A number without any is not leased.
+type Only struct {
+	Prefixes []string
+	Open     []bool
+}
+
 // Lease takes up to n due notices for the given time, in the order in which
 // they should be sent, on behalf of who (a name for one running relay). At
 // most one of a recipient is among them, codes apart. Notices that have
-// expired are put aside on the way and only counted.
+// expired are put aside on the way and only counted. A nil only is everybody;
+// else those who are left out cost a look at each of their due notices.
 //
 // Lots are unpacked first, unpackAtOnce notices or so, and more of them only when
 // nothing was due: of a long queue of lots the newest are not looked at yet, and
 // wait for their turn whatever their priority.
-func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who string) (due []Due, expired int, err error) {
+func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who string, only *Only) (due []Due, expired int, err error) {
 	var rows []struct {
 		ID        int64        `db:"id"`
 		Key       string       `db:"key"`
@@ -82,6 +96,12 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 		Doubts    int          `db:"doubts"`
 		CreatedAt time.Time    `db:"created_at"`
 		Status    string       `db:"status"`
+		Gateway   string       `db:"gateway"`
+		OptedOut  string       `db:"opted_out"`
+	}
+	var prefixes, open any
+	if only != nil {
+		prefixes, open = db.Array(only.Prefixes), db.Array(only.Open)
 	}
 	var until time.Time
 	for more := true; more && len(rows) == 0; {
@@ -91,7 +111,7 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 				return err
 			}
 			rows, until, more = nil, tx.Now.Add(lease), unpacked >= unpackAtOnce
-			return tx.Select(ctx, &rows, sqlLease, tx.Now, n, until, who, turns)
+			return tx.Select(ctx, &rows, sqlLease, tx.Now, n, until, who, turns, prefixes, open)
 		})
 		if err != nil {
 			return nil, 0, fmt.Errorf("outbox: lease: %w", err)
@@ -109,6 +129,8 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 			Doubts:   r.Doubts,
 			Created:  r.CreatedAt.UTC(),
 			Until:    until,
+			Gateway:  r.Gateway,
+			OptedOut: strings.FieldsFunc(r.OptedOut, func(c rune) bool { return c == ',' }),
 			holder:   who,
 		})
 	}
@@ -116,66 +138,6 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.ID, b.ID))
 	})
 	return due, expired, nil
-}
-
-// Each of these repeats harmlessly, so that a holder whose commit got no
-// answer asks again; and none touches a notice that somebody else has leased
-// since, because that raised attempts.
-const (
-	sqlHeld = ` where id = $1 and attempts = $2 and leased_by = $3 and status in ('sending', `
-	sqlDone = `update notice set status = 'sent', sent_at = $4, gateway = $5, provider_id = $6, error = null` +
-		sqlHeld + `'sent')`
-	// An expiring notice is looked at again when it expires at the latest, so
-	// that it does not stand in the way of younger ones.
-	sqlRetry = `update notice set status = 'queued', gateway = $5, error = $6, doubts = $7, next_try_at = least($4, expires_at)` +
-		sqlHeld + `'queued')`
-	sqlFail = `update notice set status = 'failed', gateway = $4, error = $5` +
-		sqlHeld + `'failed')`
-)
-
-// Done notes that a gateway took the notice under an id of its own (may be
-// empty). ErrLost: the lease had run out, and the notice may be sent again.
-func Done(ctx context.Context, pool *db.Pool, d Due, gateway, providerID string) error {
-	return note(ctx, pool, "done", sqlDone, d, pool.Now(), clean(gateway), clean(providerID))
-}
-
-// Retry puts the notice back, to be tried again at an instant. doubt says that
-// it may have gone out after all.
-func Retry(ctx context.Context, pool *db.Pool, d Due, at time.Time, gateway, why string, doubt bool) error {
-	doubts := d.Doubts
-	if doubt {
-		doubts++
-	}
-	return note(ctx, pool, "retry", sqlRetry, d, at, clean(gateway), clean(why), doubts)
-}
-
-// Fail gives the notice up.
-func Fail(ctx context.Context, pool *db.Pool, d Due, gateway, why string) error {
-	return note(ctx, pool, "fail", sqlFail, d, clean(gateway), clean(why))
-}
-
-func note(ctx context.Context, pool *db.Pool, verb, query string, d Due, args ...any) error {
-	err := pool.InTx(ctx, func(tx *db.Tx) error {
-		touched, err := tx.Exec(ctx, query, append([]any{d.ID, d.Attempts, d.holder}, args...)...)
-		if err == nil && touched == 0 {
-			return ErrLost
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, ErrLost) {
-		return fmt.Errorf("outbox: %s: %w", verb, err)
-	}
-	return err
-}
-
-// clean makes what came from a gateway storable and short.
-func clean(s string) string {
-	const most = 200
-	s = strings.ReplaceAll(s, "\x00", "?")
-	if len(s) > most {
-		s = s[:most]
-	}
-	return strings.ToValidUTF8(s, "?")
 }
 
 func instant(t *time.Time) time.Time {

@@ -79,7 +79,7 @@ func TestLotsKeepTheirOrder(t *testing.T) {
 			t.Fatalf("leased %v", keys(due))
 		}
 		sent = append(sent, due[0].Key)
-		if err := outbox.Done(t.Context(), pool, due[0], "g", ""); err != nil {
+		if err := done(t, pool, due[0], "g", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,7 +254,7 @@ func TestUnpackersTakeTurns(t *testing.T) {
 	}
 	due := lease(t, pool, 9, "r")
 	want(t, due, "first")
-	if err := outbox.Done(t.Context(), pool, due[0], "g", ""); err != nil {
+	if err := done(t, pool, due[0], "g", ""); err != nil {
 		t.Fatal(err)
 	}
 	want(t, lease(t, pool, 9, "r"), "second")
@@ -287,7 +287,7 @@ func TestConcurrentUnpacking(t *testing.T) {
 	for w := range 4 {
 		relays.Go(func() {
 			for deadline := time.Now().Add(time.Minute); left.Load() > 0 && time.Now().Before(deadline); {
-				due, _, err := outbox.Lease(t.Context(), pool, 3, time.Minute, fmt.Sprint("relay", w))
+				due, _, err := outbox.Lease(t.Context(), pool, 3, time.Minute, fmt.Sprint("relay", w), nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -298,7 +298,7 @@ func TestConcurrentUnpacking(t *testing.T) {
 					taken[p] = append(taken[p], d.Key)
 					mu.Unlock()
 					left.Add(-1)
-					if err := outbox.Done(t.Context(), pool, d, "g", ""); err != nil {
+					if err := done(t, pool, d, "g", ""); err != nil {
 						t.Error(err)
 						return
 					}
@@ -329,7 +329,7 @@ func TestALeaseUnpacksABoundedPart(t *testing.T) {
 	pool, c := open(t)
 	held := outbox.Notice{Key: "held", To: asha, Body: "x", Priority: outbox.Receipt}
 	write(t, pool, held)
-	if err := outbox.Retry(t.Context(), pool, lease(t, pool, 1, "r")[0], c.now().Add(time.Hour), "g", "x", false); err != nil {
+	if err := retry(t, pool, lease(t, pool, 1, "r")[0], c.now().Add(time.Hour), "g", "x", 0); err != nil {
 		t.Fatal(err)
 	}
 	var behind []outbox.Notice // all wait behind the first

@@ -2,8 +2,9 @@
 // notices writes them in its own commit, so neither can be without the other:
 // as one lot (Pack, Lot.Write), which is cheap, or, where no entry says that they
 // are owed once, as notices whose keys do (WriteOnce). A relay unpacks the lots,
-// leases what is due, sends it and says what became of each (Lease, Done, Retry,
-// Fail).
+// leases what is due, sends it and says what became of each (Lease, Note).
+// What gateways report later is beside it (Deliver, OptOut), and what never
+// arrived can be sent again (DeadSince, Resend).
 //
 // It knows no gateway and no wording, and it never decides whether to try
 // again: that is the relay's.
@@ -11,7 +12,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -111,7 +111,3 @@ func WriteOnce(ctx context.Context, tx *db.Tx, notices []Notice) error {
 	}
 	return nil
 }
-
-// ErrLost says that a lease ran out and somebody else holds the notice now:
-// what was to be noted about it is not.
-var ErrLost = errors.New("outbox: the lease was lost")

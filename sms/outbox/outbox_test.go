@@ -103,11 +103,36 @@ func bodies(t *testing.T, pool *db.Pool, to phone.Number) []string {
 // lease takes up to n and fails the test on an error.
 func lease(t *testing.T, pool *db.Pool, n int, who string) []outbox.Due {
 	t.Helper()
-	due, _, err := outbox.Lease(t.Context(), pool, n, time.Minute, who)
+	due, _, err := outbox.Lease(t.Context(), pool, n, time.Minute, who, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return due
+}
+
+// note is what became of one notice.
+func note(t *testing.T, pool *db.Pool, o outbox.Outcome) error {
+	t.Helper()
+	lost, err := outbox.Note(t.Context(), pool, []outbox.Outcome{o})
+	if err != nil {
+		return err
+	}
+	return lost[0]
+}
+
+func done(t *testing.T, pool *db.Pool, d outbox.Due, gateway, id string) error {
+	t.Helper()
+	return note(t, pool, d.Sent(gateway, id, 0))
+}
+
+func retry(t *testing.T, pool *db.Pool, d outbox.Due, at time.Time, gateway, why string, doubts int) error {
+	t.Helper()
+	return note(t, pool, d.Again(at, gateway, why, doubts))
+}
+
+func fail(t *testing.T, pool *db.Pool, d outbox.Due, gateway, why string) error {
+	t.Helper()
+	return note(t, pool, d.GivenUp(gateway, why, 0))
 }
 
 func keys(due []outbox.Due) []string {
@@ -202,7 +227,7 @@ func TestWriteOnceKeepsTheFirstOfAKey(t *testing.T) {
 	writeOnce(t, pool, outbox.Notice{Key: "k", To: asha, Body: "first"}, outbox.Notice{Key: "k", To: baraka, Body: "the same key in one list"}, outbox.Notice{Key: "j", To: asha, Body: "second"})
 	c.advance(time.Second)
 	writeOnce(t, pool, outbox.Notice{Key: "k", To: baraka, Body: "the same key again"}, outbox.Notice{Key: "l", To: asha, Body: "third"})
-	if err := outbox.Done(t.Context(), pool, lease(t, pool, 1, "r")[0], "g", ""); err != nil {
+	if err := done(t, pool, lease(t, pool, 1, "r")[0], "g", ""); err != nil {
 		t.Fatal(err)
 	}
 	writeOnce(t, pool, outbox.Notice{Key: "k", To: baraka, Body: "the same key after it was sent"})
@@ -368,7 +393,7 @@ func TestLeaseTakesTheUrgentFirstAndTheRecipientsInTurn(t *testing.T) {
 		t.Errorf("leased %+v", d)
 	}
 	want(t, lease(t, pool, 9, "r"))
-	if err := outbox.Done(t.Context(), pool, due[1], "twilio", "SM1"); err != nil {
+	if err := done(t, pool, due[1], "twilio", "SM1"); err != nil {
 		t.Fatal(err)
 	}
 	want(t, lease(t, pool, 9, "r"), "a2")
@@ -410,7 +435,7 @@ func TestRetryKeepsTheTurn(t *testing.T) {
 	pool, c := open(t)
 	write(t, pool, outbox.Notice{Key: "1", To: asha, Body: "x", Priority: 1}, outbox.Notice{Key: "2", To: asha, Body: "x", Priority: 1})
 	due := lease(t, pool, 9, "r")
-	if err := outbox.Retry(t.Context(), pool, due[0], c.now().Add(10*time.Second), "twilio", "sms: twilio: 503", true); err != nil {
+	if err := retry(t, pool, due[0], c.now().Add(10*time.Second), "twilio", "sms: twilio: 503", 1); err != nil {
 		t.Fatal(err)
 	}
 	want(t, lease(t, pool, 9, "r")) // 2 does not overtake
@@ -425,7 +450,7 @@ func TestRetryKeepsTheTurn(t *testing.T) {
 	if r := status(t, pool, asha, "1"); r.Error != "sms: twilio: 503" || r.Gateway != "twilio" {
 		t.Errorf("record: %+v", r)
 	}
-	if err := outbox.Fail(t.Context(), pool, due[0], "twilio", "bad \x00\xff"+strings.Repeat("é", 300)); err != nil {
+	if err := fail(t, pool, due[0], "twilio", "bad \x00\xff"+strings.Repeat("é", 300)); err != nil {
 		t.Fatal(err)
 	}
 	if r := status(t, pool, asha, "1"); r.Status != "failed" || !strings.HasPrefix(r.Error, "bad ?") || len(r.Error) > 200 {
@@ -444,7 +469,7 @@ func TestALongFailureLosesItsTurn(t *testing.T) {
 		due := lease(t, pool, 9, "r")
 		want(t, due, "1")
 		c.advance(time.Second)
-		if err := outbox.Retry(t.Context(), pool, due[0], c.now(), "twilio", "sms: twilio: 500", false); err != nil {
+		if err := retry(t, pool, due[0], c.now(), "twilio", "sms: twilio: 500", 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -467,9 +492,9 @@ func TestALapsedLeaseIsTakenOverAndItsHolderIsTold(t *testing.T) {
 			t.Errorf("taken over: %+v after %+v", taken[0], old[0])
 		}
 		for name, err := range map[string]error{
-			"done":  outbox.Done(t.Context(), pool, old[0], "twilio", "SM1"),
-			"retry": outbox.Retry(t.Context(), pool, old[0], c.now(), "twilio", "x", false),
-			"fail":  outbox.Fail(t.Context(), pool, old[0], "twilio", "x"),
+			"done":  done(t, pool, old[0], "twilio", "SM1"),
+			"retry": retry(t, pool, old[0], c.now(), "twilio", "x", 0),
+			"fail":  fail(t, pool, old[0], "twilio", "x"),
 		} {
 			if !errors.Is(err, outbox.ErrLost) {
 				t.Errorf("%s by the old holder: %v, want ErrLost", name, err)
@@ -477,16 +502,16 @@ func TestALapsedLeaseIsTakenOverAndItsHolderIsTold(t *testing.T) {
 		}
 		if who == "alive" {
 			for range 2 { // and again, as after a commit without an answer
-				if err := outbox.Done(t.Context(), pool, taken[0], "twilio", "SM2"); err != nil {
+				if err := done(t, pool, taken[0], "twilio", "SM2"); err != nil {
 					t.Error(err)
 				}
 			}
-			if err := outbox.Fail(t.Context(), pool, taken[0], "twilio", "x"); !errors.Is(err, outbox.ErrLost) {
+			if err := fail(t, pool, taken[0], "twilio", "x"); !errors.Is(err, outbox.ErrLost) {
 				t.Errorf("fail after done: %v", err)
 			}
 			continue
 		}
-		if err := outbox.Retry(t.Context(), pool, taken[0], c.now(), "twilio", "x", false); err != nil {
+		if err := retry(t, pool, taken[0], c.now(), "twilio", "x", 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -502,17 +527,17 @@ func TestExpiredIsPutAside(t *testing.T) {
 		outbox.Notice{Key: "code", To: asha, Body: "x", Priority: 1, Expires: c.now().Add(10 * time.Second)},
 		outbox.Notice{Key: "next", To: asha, Body: "x", Priority: 1},
 		outbox.Notice{Key: "late", To: baraka, Body: "x", Priority: 1, Expires: c.now()})
-	due, expired, err := outbox.Lease(t.Context(), pool, 9, time.Minute, "r")
+	due, expired, err := outbox.Lease(t.Context(), pool, 9, time.Minute, "r", nil)
 	if err != nil || expired != 1 {
 		t.Fatalf("expired %d, %v", expired, err)
 	}
 	want(t, due, "code")
 	// A back-off beyond its end does not hold up the next one.
-	if err := outbox.Retry(t.Context(), pool, due[0], c.now().Add(time.Hour), "twilio", "x", false); err != nil {
+	if err := retry(t, pool, due[0], c.now().Add(time.Hour), "twilio", "x", 0); err != nil {
 		t.Fatal(err)
 	}
 	c.advance(10 * time.Second)
-	due, expired, err = outbox.Lease(t.Context(), pool, 9, time.Minute, "r")
+	due, expired, err = outbox.Lease(t.Context(), pool, 9, time.Minute, "r", nil)
 	if err != nil || expired != 1 || len(due) != 0 {
 		t.Fatalf("due %v, expired %d, %v", keys(due), expired, err)
 	}
@@ -540,7 +565,7 @@ func TestConcurrentLeases(t *testing.T) {
 	for w := range 4 {
 		go func() {
 			for left.Load() > 0 {
-				due, _, err := outbox.Lease(t.Context(), pool, 3, time.Minute, fmt.Sprint("relay", w))
+				due, _, err := outbox.Lease(t.Context(), pool, 3, time.Minute, fmt.Sprint("relay", w), nil)
 				if err != nil {
 					errs <- err
 					return
@@ -548,7 +573,7 @@ func TestConcurrentLeases(t *testing.T) {
 				for _, d := range due {
 					taken <- d
 					left.Add(-1)
-					if err := outbox.Done(t.Context(), pool, d, "g", ""); err != nil {
+					if err := done(t, pool, d, "g", ""); err != nil {
 						errs <- err
 						return
 					}

@@ -20,12 +20,15 @@ type Record struct {
 	Created     time.Time
 	Sent        time.Time // zero: not yet
 	NextAttempt time.Time // queued: not before; sending: end of the lease
+	Delivery    State     // as the gateway has reported since; 0: it has not
+	Doubts      int       // attempts whose outcome nobody knows
 }
 
 const sqlFor = `
-select key, to_msisdn, lang, body, priority, expires_at, status, attempts, coalesce(gateway, '') as gateway,
-       coalesce(provider_id, '') as provider_id, coalesce(error, '') as error, created_at, sent_at, next_try_at
-from every_notice where to_msisdn = $1 order by id desc limit $2`
+select key, to_msisdn, lang, body, priority, expires_at, status, attempts, doubts, coalesce(gateway, '') as gateway,
+       coalesce(provider_id, '') as provider_id, coalesce(error, '') as error, created_at, sent_at, next_try_at,
+       coalesce((select d.state from delivery d where d.gateway = n.gateway and d.provider_id = n.provider_id), 0) as delivery
+from every_notice n where to_msisdn = $1 order by id desc limit $2`
 
 // For lists what a phone was or will be sent, the newest first. It walks back
 // through the tables (which have no index for it, to keep writing cheap): for
@@ -46,6 +49,8 @@ func For(ctx context.Context, pool *db.Pool, msisdn phone.Number, limit int) ([]
 		CreatedAt  time.Time    `db:"created_at"`
 		SentAt     *time.Time   `db:"sent_at"`
 		NextTryAt  time.Time    `db:"next_try_at"`
+		Delivery   State        `db:"delivery"`
+		Doubts     int          `db:"doubts"`
 	}
 	if err := pool.Select(ctx, &rows, sqlFor, string(msisdn), limit); err != nil {
 		return nil, fmt.Errorf("outbox: for: %w", err)
@@ -62,6 +67,8 @@ func For(ctx context.Context, pool *db.Pool, msisdn phone.Number, limit int) ([]
 			Created:     r.CreatedAt.UTC(),
 			Sent:        instant(r.SentAt),
 			NextAttempt: r.NextTryAt.UTC(),
+			Delivery:    r.Delivery,
+			Doubts:      r.Doubts,
 		})
 	}
 	return records, nil
