@@ -1,6 +1,7 @@
 package ussd
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/base32"
@@ -96,7 +97,9 @@ type Config struct {
 	Rand     io.Reader        // read once
 	Now      func() time.Time // for the log's durations
 	Log      *slog.Logger
-	Pusher   Pusher // nil: no gateway can push
+	Pusher   Pusher     // nil: no gateway can push
+	Steps    int        // answered at a time, 0: 128; see room
+	Seen     func(Seen) // told of every answered request; must not wait. nil: nobody
 }
 
 // Machine answers requests. It keeps nothing between two of them but what is
@@ -111,6 +114,8 @@ type Machine struct {
 	now      func() time.Time
 	log      *slog.Logger
 	pusher   Pusher
+	room     *room
+	seen     func(Seen)
 }
 
 // New checks the configuration and that every screen has words in every
@@ -136,12 +141,16 @@ func New(c Config) (*Machine, error) {
 	if problems := c.Menu.Check(c.Words); len(problems) > 0 {
 		return nil, fmt.Errorf("ussd: the menu is broken: %s", strings.Join(problems, "; "))
 	}
+	if c.Steps < 0 {
+		return nil, fmt.Errorf("ussd: %d steps at a time", c.Steps)
+	}
 	nonce := make([]byte, 10)
 	if _, err := io.ReadFull(c.Rand, nonce); err != nil {
 		return nil, fmt.Errorf("ussd: %w", err)
 	}
 	return &Machine{
-		accounts: c.Accounts, agents: c.Agents, limits: c.Limits, menu: c.Menu, words: c.Words, now: c.Now, log: c.Log, pusher: c.Pusher,
+		accounts: c.Accounts, agents: c.Agents, limits: c.Limits, menu: c.Menu, words: c.Words, now: c.Now, log: c.Log, pusher: c.Pusher, seen: c.Seen,
+		room:     newRoom(cmp.Or(c.Steps, defaultSteps)),
 		sessions: &sessions{redis: c.Redis, key: slices.Clone(c.Key), nonce: base32.StdEncoding.EncodeToString(nonce)},
 	}, nil
 }
@@ -174,6 +183,7 @@ type trace struct {
 	before, after string
 	note          string // what was special: replay, stray, ...
 	ref, receipt  string
+	refusal       string // the key of the last one that was told
 	err           error
 }
 
@@ -182,13 +192,20 @@ func (m *Machine) logStep(ctx context.Context, r Request, t trace, reply Reply) 
 	if reply.End {
 		kind = "END"
 	}
+	took := m.now().Sub(t.start)
+	if m.seen != nil {
+		m.seen(Seen{Gateway: r.Gateway, Outcome: t.outcome(reply), Refusal: t.refusal, Took: took})
+	}
 	attrs := []slog.Attr{
 		slog.String("gateway", r.Gateway), slog.String("session", r.Session), slog.String("from", r.From.Masked()),
 		slog.String("before", t.before), slog.String("after", t.after), slog.String("reply", kind),
-		slog.Int64("ms", m.now().Sub(t.start).Milliseconds()),
+		slog.Int64("ms", took.Milliseconds()),
 	}
 	if t.note != "" {
 		attrs = append(attrs, slog.String("note", t.note))
+	}
+	if t.refusal != "" {
+		attrs = append(attrs, slog.String("refusal", t.refusal))
 	}
 	if t.ref != "" {
 		attrs = append(attrs, slog.String("ref", t.ref), slog.String("receipt", t.receipt))
@@ -229,6 +246,11 @@ func (m *Machine) open(ctx context.Context, r Request, h *held, t *trace) Reply 
 		t.note = "too many dials"
 		return m.last("", "slow_down")
 	}
+	leave, ok := m.room.enter(ctx, true)
+	if !ok {
+		return m.full("", t)
+	}
+	defer leave()
 	h.session = &session{From: r.From, ServiceCode: r.ServiceCode, State: state{As: Stranger, Lang: m.accounts.Country().Languages[0]}}
 	if r.Latest {
 		h.session.Latest, h.session.Opened = true, m.now().UnixMilli()
@@ -271,6 +293,11 @@ func (m *Machine) goOn(ctx context.Context, r Request, h *held, t *trace) Reply 
 		t.note = "out of order"
 		return ses.Steps[len(ses.Steps)-1].Reply
 	}
+	leave, ok := m.room.enter(ctx, false)
+	if !ok {
+		return m.full(ses.State.Lang, t)
+	}
+	defer leave()
 	w := m.walk(r, h, t)
 	if len(ses.Steps) >= MaxSteps {
 		t.note = "too many steps"

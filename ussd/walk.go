@@ -352,7 +352,10 @@ func (m Menu) resumePoint(s state) *state {
 }
 
 // stop ends the session with a refusal's words.
-func (w *walk) stop(r accounts.Refusal) { w.end("refusal."+r.Key, r.Holes) }
+func (w *walk) stop(r accounts.Refusal) {
+	w.t.refusal = r.Key
+	w.end("refusal."+r.Key, r.Holes)
+}
 
 // end ends the session with a text.
 func (w *walk) end(name string, holes text.Holes) {
@@ -377,6 +380,7 @@ func (w *walk) fail(err error) {
 }
 
 func (w *walk) reason(r accounts.Refusal) string {
+	w.t.refusal = r.Key
 	line, err := w.fill("refusal."+r.Key, r.Holes)
 	if err != nil {
 		w.fail(err)

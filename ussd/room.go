@@ -1,0 +1,60 @@
+package ussd
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// How many steps one process answers at a time. 128 steps of 20 to 80 ms are
+// well over a thousand a second; more would only wait for the same database.
+const (
+	defaultSteps = 128
+	longestWait  = time.Second // of a session under way, for its turn
+)
+
+// room is what a process has for steps at a time. When the database is slow,
+// steps pile up, and all of them would be answered after their gateways have hung
+// up. So whoever finds no room is told at once to try again in a minute. The last
+// quarter is kept for sessions under way, which also wait a moment for their
+// turn: who has keyed in half a payment is nearer to being done than who dials.
+type room struct {
+	slots   chan struct{}
+	waiting atomic.Int64
+}
+
+func newRoom(steps int) *room { return &room{slots: make(chan struct{}, steps)} }
+
+// enter takes a place, which leave gives back; false: there is none. A dial is
+// the first request of a session.
+func (r *room) enter(ctx context.Context, dial bool) (leave func(), ok bool) {
+	leave = func() { <-r.slots }
+	if dial && len(r.slots) >= cap(r.slots)-cap(r.slots)/4 {
+		return nil, false
+	}
+	select {
+	case r.slots <- struct{}{}:
+		return leave, true
+	default:
+	}
+	if dial || r.waiting.Load() >= int64(cap(r.slots)) {
+		return nil, false
+	}
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
+	ctx, cancel := context.WithTimeout(ctx, longestWait)
+	defer cancel()
+	select {
+	case r.slots <- struct{}{}:
+		return leave, true
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// full ends a request for which there is no room. Nothing of it is stored: the
+// next dial offers to go on where the session was.
+func (m *Machine) full(lang string, t *trace) Reply {
+	t.note, t.refusal = "no room", "busy"
+	return m.last(lang, "refusal.busy")
+}
