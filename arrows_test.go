@@ -67,6 +67,7 @@ const modules = `
 	github.com/alecthomas/kong              -> cmd/tuma
 	golang.org/x/term                       -> cmd/tuma
 	github.com/HdrHistogram/hdrhistogram-go -> cmd/tuma
+	github.com/prometheus/client_golang     -> cmd/tuma
 
 	# test files of any room may import these as well
 	TESTS -> github.com/google/go-cmp pgregory.net/rapid go.uber.org/goleak github.com/rogpeppe/go-internal

@@ -48,7 +48,8 @@ type Config struct {
 	Tariff     Tariff    // what to publish; see ParseTariff
 	Rand       io.Reader // salts; read from many goroutines at once
 	Log        *slog.Logger
-	Posters    int // of the book, 0: its default
+	Posters    int                // of the book, 0: its default
+	Watch      func(ledger.Batch) // told of every batch of the book; must not wait. nil: nobody
 	// Push puts an approval on the customer's phone. nil: all wait in the menu.
 	Push func(context.Context, Approval) error
 }
@@ -90,7 +91,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	s.startWaker()
 	// What must happen in the same commit as an entry, in this order.
 	hooks := []ledger.Hook{s.approveAsked, s.oweNotices, s.orderAirtime}
-	if s.book, err = ledger.New(c.Pool, ledger.Config{Zone: c.Country.Zone, ReceiptKey: c.ReceiptKey, Posters: c.Posters, Hooks: hooks, After: s.wake.nudge}); err != nil {
+	if s.book, err = ledger.New(c.Pool, ledger.Config{Zone: c.Country.Zone, ReceiptKey: c.ReceiptKey, Posters: c.Posters, Hooks: hooks, After: s.wake.nudge, Watch: c.Watch}); err != nil {
 		s.wake.close()
 		return nil, err
 	}

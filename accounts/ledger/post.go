@@ -27,7 +27,8 @@ type Config struct {
 	ReceiptKey []byte         // keyed permutation of receipts; the same in every process
 	Posters    int            // commits under way at once; 0: 2. The pool has more connections for batches than that
 	Hooks      []Hook
-	After      func() // called after each commit that accepted something; must not wait
+	After      func()      // called after each commit that accepted something; must not wait
+	Watch      func(Batch) // told of every batch that was served; must not wait. nil: nobody
 }
 
 // Book is the way to post and to read. It is safe for concurrent use, and
@@ -39,6 +40,8 @@ type Book struct {
 	codes  codes
 	hooks  []Hook
 	after  func()
+	watch  func(Batch)
+	busy   atomic.Int64 // callers told ErrBusy
 	houses houses
 	pace   pace
 	plan   schedule
@@ -86,7 +89,7 @@ func New(pool *db.Pool, c Config) (*Book, error) {
 		return nil, err
 	}
 	b := &Book{
-		pool: pool, zone: c.Zone, codes: codes, hooks: c.Hooks, after: c.After,
+		pool: pool, zone: c.Zone, codes: codes, hooks: c.Hooks, after: c.After, watch: c.Watch,
 		plan: schedule{busy: map[AccountID]*poster{}}, queue: make(chan *request, queueLength), closed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := b.openMonths(context.Background(), pool.Now()); err != nil {
@@ -137,11 +140,13 @@ func (b *Book) Post(ctx context.Context, e Entry) (Receipt, error) {
 	default:
 	}
 	if len(b.queue) >= b.pace.room() {
+		b.busy.Add(1)
 		return Receipt{}, ErrBusy
 	}
 	select {
 	case b.queue <- r:
 	default:
+		b.busy.Add(1)
 		return Receipt{}, ErrBusy
 	}
 	select {
@@ -234,6 +239,7 @@ func (p *poster) take(r *request) {
 // serve commits a batch and answers its callers. A batch that the database
 // cannot take is tried entry by entry, so that one does not hurt its neighbours.
 func (p *poster) serve(batch []*request) {
+	began := p.book.pool.Now()
 	answers, err := p.commit(batch)
 	if err != nil && len(batch) > 1 && ofOneEntry(err) {
 		for _, r := range batch {
@@ -247,6 +253,9 @@ func (p *poster) serve(batch []*request) {
 		} else {
 			r.answer <- answers[i]
 		}
+	}
+	if p.book.watch != nil {
+		p.book.watch(batchOf(batch, answers, err, p.book.pool.Now().Sub(began)))
 	}
 }
 

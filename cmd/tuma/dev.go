@@ -128,7 +128,11 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	if err := writeEnv(filepath.Join(dir, "env"), env, sec); err != nil {
 		return err
 	}
-	c.banner(env, dir, base, moved)
+	admin, err := s.serveAdmin("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	c.banner(env, dir, base, admin, moved)
 	return serveUntil(ctx, l, withSimulator(s.handler, network), log, network.Close)
 }
 
@@ -304,7 +308,7 @@ func withSimulator(service http.Handler, network http.Handler) http.Handler {
 	return mux
 }
 
-func (c *devCommand) banner(e *devEnv, dir, base, moved string) {
+func (c *devCommand) banner(e *devEnv, dir, base, admin, moved string) {
 	w := c.out
 	fmt.Fprintf(w, "\nTuma runs on this machine, with play money.\n\n")
 	for _, r := range e.runs {
@@ -318,6 +322,7 @@ func (c *devCommand) banner(e *devEnv, dir, base, moved string) {
 	fmt.Fprintf(w, "  the agents' portal      %s/agents/\n", base)
 	fmt.Fprintf(w, "  a phone in a terminal   tuma phone %s --url %s\n", demoCustomers[0].number, base)
 	fmt.Fprintf(w, "  USSD callback           %s/ussd/africastalking\n", base)
+	fmt.Fprintf(w, "  metrics and profiles    http://%s/metrics\n", admin)
 	fmt.Fprintf(w, "  the operator's verbs    . %s/env; tuma audit\n", dir)
 	fmt.Fprintf(w, "\n  people, all with the PIN %s; dial %s\n", demoPIN, c.ServiceCode)
 	for _, p := range demoCustomers {

@@ -28,6 +28,7 @@ func (c config) routes(s *service) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
+	pages = s.metrics.portal(pages)
 	mux.Handle("/agents/", pages)
 	mux.Handle("POST /agents/register", patient(pages))
 	for _, name := range c.gateways.dialects() {
@@ -38,8 +39,7 @@ func (c config) routes(s *service) (http.Handler, error) {
 		mux.Handle("/ussd/"+name, h)
 		mux.Handle("/ussd/"+name+"/", h)
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("alive\n")) })
-	mux.HandleFunc("GET /readyz", s.ready)
+	s.health(mux)
 	return mux, nil
 }
 

@@ -25,6 +25,8 @@ type serveCommand struct {
 	LookUpsPerDay  int    `env:"TUMA_LOOKUPS_PER_DAY" default:"20" help:"Names that one customer may look up in a day without paying."`
 	MaxConns       int    `env:"TUMA_MAX_CONNS" default:"16" help:"Database connections for writing, and as many again for reading."`
 	Posters        int    `env:"TUMA_POSTERS" default:"2" help:"Commits of the book under way at once; in all processes together about as many as the database has cores."`
+	Steps          int    `env:"TUMA_STEPS" default:"128" help:"USSD requests answered at a time; beyond, callers are told to try again."`
+	Admin          string `env:"TUMA_ADMIN" placeholder:"ADDRESS" help:"Address of metrics, health and profiles, for the operator alone; without it there is none."`
 	JSONLog        bool   `env:"TUMA_JSON_LOG" help:"Log as JSON lines."`
 }
 
@@ -44,11 +46,14 @@ func (c serveCommand) config() (config, error) {
 	if c.Posters < 1 || c.Posters > 16 {
 		err3 = errors.Join(err3, errors.New("TUMA_POSTERS is between 1 and 16"))
 	}
+	if c.Steps < 1 {
+		err3 = errors.Join(err3, errors.New("TUMA_STEPS is 1 or more"))
+	}
 	return config{
 		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, keys: keys, gateways: c.gateways,
 		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		photos:   c.IDPhotos,
-		maxConns: c.MaxConns, posters: c.Posters, log: logger(c.JSONLog),
+		maxConns: c.MaxConns, posters: c.Posters, steps: c.Steps, log: logger(c.JSONLog),
 	}, errors.Join(err1, err2, err3)
 }
 
@@ -89,6 +94,14 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		l.Close()
 		return err
+	}
+	if c.Admin != "" {
+		address, err := s.serveAdmin(c.Admin)
+		if err != nil {
+			l.Close()
+			return errors.Join(err, s.close())
+		}
+		fmt.Printf("admin http://%s\n", address)
 	}
 	fmt.Printf("ready http://%s\n", l.Addr())
 	return errors.Join(serveUntil(ctx, l, s.handler, cfg.log, nil), s.close())

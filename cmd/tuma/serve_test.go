@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,6 +74,7 @@ func TestServeRefuses(t *testing.T) {
 		{"a Redis that does not answer", map[string]string{"TUMA_REDIS_URL": "redis://127.0.0.1:1/0"}, "", []string{"redis:", "refused"}},
 		{"a Redis address that is none", map[string]string{"TUMA_REDIS_URL": "http://127.0.0.1"}, "", []string{"redis address"}},
 		{"no guard of the USSD callback", map[string]string{"TUMA_USSD_ALLOW": ""}, "", []string{"TUMA_USSD_ALLOW or TUMA_USSD_SECRET"}},
+		{"no step at a time", map[string]string{"TUMA_STEPS": "0"}, "", []string{"TUMA_STEPS"}},
 		{"a short secret in the path", map[string]string{"TUMA_USSD_SECRET": "short"}, "", []string{"TUMA_USSD_SECRET is weak"}},
 		{"a range that is none", map[string]string{"TUMA_USSD_ALLOW": "10.0.0.0/99"}, "", []string{"10.0.0.0/99"}},
 		{"half a Twilio account", map[string]string{"TUMA_SMS": "twilio", "TUMA_TWILIO_SID": devTwilioSID, "TUMA_TWILIO_FROM": "Tuma"}, "", []string{"TUMA_TWILIO_TOKEN"}},
@@ -177,11 +179,23 @@ func TestServe(t *testing.T) {
 	redis := startRedis(t)
 	const secret = "kZ8vQ1nT5yB7cX2mW9rL4pDs"
 	vars := settings(t, dbtest.URL(t), redis.URL())
-	vars["TUMA_USSD_ALLOW"], vars["TUMA_USSD_SECRET"] = "", secret
+	vars["TUMA_USSD_ALLOW"], vars["TUMA_USSD_SECRET"], vars["TUMA_ADMIN"] = "", secret, "127.0.0.1:0"
 	p := start(t, environment(vars), "serve").ready()
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/simulator/": 404, "/2010-04-01/Accounts/x/Messages.json": 404, "/": 404} {
 		if status, body := get(t, p.url+path); status != want {
 			t.Errorf("%s: %d %s, want %d", path, status, body, want)
+		}
+	}
+	admin := regexp.MustCompile(`(?m)^admin (http://\S+)$`).FindStringSubmatch(p.said.String())
+	if admin == nil {
+		t.Fatalf("no admin address:\n%s", p.said)
+	}
+	for path, want := range map[string]int{"/metrics": 200, "/healthz": 200, "/readyz": 200, "/debug/pprof/": 200, "/debug/pprof/cmdline": 403, "/ussd/africastalking": 404} {
+		if status, body := get(t, admin[1]+path); status != want {
+			t.Errorf("admin %s: %d %s, want %d", path, status, body, want)
+		}
+		if status, _ := get(t, p.url+path); status == 200 && strings.Contains("/metrics /debug/pprof/", path) {
+			t.Errorf("%s is open to everybody", path)
 		}
 	}
 	path := "/ussd/africastalking"

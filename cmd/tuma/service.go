@@ -34,6 +34,7 @@ type config struct {
 	plain       bool             // the portal's cookies go over plain HTTP: dev
 	now         func() time.Time // nil: the wall clock
 	posters     int
+	steps       int // USSD requests answered at a time; 0: the machine's default
 	maxConns    int
 	log         *slog.Logger
 }
@@ -49,7 +50,9 @@ type service struct {
 	inbox    *sms.Inbox
 	handler  http.Handler
 	airtime  accounts.AirtimeOperator
+	metrics  *metrics
 	log      *slog.Logger
+	life     context.Context // ends with what runs in the background
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
@@ -64,13 +67,13 @@ func (c config) books(ctx context.Context) (*service, error) {
 		pool.Close()
 		return nil, err
 	}
-	s := &service{pool: pool, log: c.log}
+	s := &service{pool: pool, log: c.log, metrics: newMetrics()}
 	var push func(context.Context, accounts.Approval) error
 	if c.gateways.PushURL != "" {
 		push = s.push
 	}
 	a, err := accounts.New(ctx, accounts.Config{
-		Push: push, Pool: pool, Country: c.country, Keys: c.keys.pin, ReceiptKey: c.keys.receipt, Tariff: c.tariff, Rand: rand.Reader, Log: c.log, Posters: c.posters,
+		Push: push, Pool: pool, Country: c.country, Keys: c.keys.pin, ReceiptKey: c.keys.receipt, Tariff: c.tariff, Rand: rand.Reader, Log: c.log, Posters: c.posters, Watch: s.metrics.batch,
 	})
 	if err != nil {
 		pool.Close()
@@ -139,7 +142,7 @@ func (c config) ways(s *service) error {
 	s.machine, err = ussd.New(ussd.Config{
 		Pusher:   pusher,
 		Accounts: s.accounts, Agents: s.agents, Redis: s.redis, Limits: limits, Menu: ussd.Tree(), Words: words,
-		Key: c.keys.session, Rand: rand.Reader, Now: s.pool.Now, Log: c.log,
+		Key: c.keys.session, Rand: rand.Reader, Now: s.pool.Now, Log: c.log, Steps: c.steps, Seen: s.metrics.step,
 	})
 	if err != nil {
 		return err
@@ -160,14 +163,16 @@ func (c config) ways(s *service) error {
 		return err
 	}
 	s.airtime = accounts.AirtimeOperator{URL: c.gateways.AirtimeURL, Token: c.gateways.AirtimeKey, Client: &http.Client{Timeout: 15 * time.Second}}
-	s.handler, err = c.routes(s)
-	return err
+	if s.handler, err = c.routes(s); err != nil {
+		return err
+	}
+	return s.metrics.watch(s)
 }
 
 // background starts the relay and the airtime orders.
 func (s *service) background() {
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
+	s.life, s.stop = ctx, cancel
 	s.running.Go(func() {
 		if err := s.relay.Run(ctx); err != nil {
 			s.log.Error("the relay stopped", "error", err)

@@ -169,6 +169,11 @@ func (p *Pool) Close() error {
 	return errors.Join(p.write.Close(), p.read.Close(), p.batch.Close(), p.long.Close())
 }
 
+// Stats tells how the pool's sets of connections are used, by name.
+func (p *Pool) Stats() map[string]sql.DBStats {
+	return map[string]sql.DBStats{"write": p.write.Stats(), "read": p.read.Stats(), "batch": p.batch.Stats(), "long": p.long.Stats()}
+}
+
 // Now is the service's clock, to the microsecond that Postgres can keep.
 func (p *Pool) Now() time.Time { return p.now().Round(0).Truncate(time.Microsecond).UTC() }
 
