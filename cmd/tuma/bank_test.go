@@ -235,7 +235,7 @@ func (w *town) late(c *person) {
 func (h *history) String() string {
 	var b strings.Builder
 	for _, a := range h.attempts {
-		fmt.Fprintf(&b, "%s %s %s %+v %s\n", a.session, a.outcome, a.code, a.deal, a.text)
+		fmt.Fprintf(&b, "%s %s %s %+v %s, told %q\n", a.session, a.outcome, a.code, a.deal, a.text, a.told)
 	}
 	return b.String()
 }

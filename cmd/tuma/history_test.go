@@ -37,6 +37,7 @@ type attempt struct {
 	deal
 	outcome outcome
 	code    string // of an ok
+	told    string // the last answer, as it came
 }
 
 // history is the caller's own: what it asked for and what it was told. It
@@ -44,6 +45,7 @@ type attempt struct {
 type history struct {
 	mu       sync.Mutex
 	attempts []*attempt
+	shown    map[string]string // receipts on any screen, and where each was seen first
 }
 
 func (h *history) begin(a attempt) *attempt {
@@ -53,15 +55,21 @@ func (h *history) begin(a attempt) *attempt {
 	return &a
 }
 
-// codes are the receipts that the caller has been given.
-func (h *history) codes() map[string]bool {
-	codes := map[string]bool{}
-	for _, a := range h.attempts {
-		if a.outcome == ok {
-			codes[a.code] = true
-		}
+// show notes the receipt on a screen. Who reads one relies on it, on whichever
+// screen it stands.
+func (h *history) show(session string, s sight) {
+	code := s.Holes["code"]
+	if code == "" {
+		return
 	}
-	return codes
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.shown == nil {
+		h.shown = map[string]string{}
+	}
+	if h.shown[code] == "" {
+		h.shown[code] = fmt.Sprintf("session %s, screen %s", session, s.Screen)
+	}
 }
 
 func (h *history) count() map[outcome]int {
@@ -119,7 +127,9 @@ func (h *history) compare(entries []entry) (applied []attempt, problems []string
 		attempts[a.session] = append(attempts[a.session], a)
 	}
 	refunds := map[string]int{}
+	refOf := map[string]string{} // by receipt
 	for _, e := range entries {
+		refOf[e.code] = e.ref
 		switch {
 		case e.session != "":
 			made[e.session] = append(made[e.session], e)
@@ -138,7 +148,7 @@ func (h *history) compare(entries []entry) (applied []attempt, problems []string
 		}
 	}
 	for _, session := range slices.Sorted(maps.Keys(attempts)) {
-		a, problem := settle(attempts[session], made[session])
+		a, problem := settle(attempts[session], made[session], refOf)
 		if problem != "" {
 			problems = append(problems, "session "+session+": "+problem)
 		}
@@ -158,15 +168,22 @@ func (h *history) compare(entries []entry) (applied []attempt, problems []string
 	for code := range refunds {
 		problems = append(problems, "phantom: refund of "+code)
 	}
+	for _, code := range slices.Sorted(maps.Keys(h.shown)) {
+		if refOf[code] == "" {
+			problems = append(problems, fmt.Sprintf("lost: %s was shown (%s) and is not in the book", code, h.shown[code]))
+		}
+	}
 	return applied, problems
 }
 
 // settle finds which of a session's attempts stands in the book, and what is
-// wrong with that.
-func settle(attempts []*attempt, made []entry) (*attempt, string) {
+// wrong with that. refOf tells whose receipt it is that a session was told.
+func settle(attempts []*attempt, made []entry, refOf map[string]string) (*attempt, string) {
 	var fits *attempt
 	for _, a := range attempts {
 		switch {
+		case a.outcome == ok && len(made) == 0 && refOf[a.code] != "":
+			return nil, fmt.Sprintf("lost: %+v is not in the book; it was told %s, which is %s", a.deal, a.code, refOf[a.code])
 		case a.outcome == ok && len(made) == 0:
 			return nil, fmt.Sprintf("lost: %s %+v is not in the book", a.code, a.deal)
 		case a.outcome == ok && (made[0].code != a.code || made[0].deal != a.deal):

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +38,8 @@ func TestKill(t *testing.T) {
 	dice := rand.New(rand.NewPCG(number, 0))
 
 	dir := dataDir(t)
-	c := &city{t: t, h: &history{}, p: startDev(t, dir), old: map[*attempt]bool{}}
+	c := &city{t: t, dir: dir, h: &history{}, p: startDev(t, dir), old: map[*attempt]bool{}}
+	c.durable()
 	c.populate(number)
 	asked, stood := 0, 0
 	for i := range kills {
@@ -78,14 +80,15 @@ func TestKill(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.out), &proof); err != nil || r.status != 0 || len(proof.Breaks) > 0 || proof.Entries == 0 {
 		t.Errorf("audit: status %d %v\n%s%s", r.status, err, r.out, r.errors)
 	}
-	applied, problems := c.h.compare(journal(t, pool))
+	entries := journal(t, pool)
+	applied, problems := c.h.compare(entries)
 	m := opening()
 	for _, a := range applied {
 		m.apply(a.deal)
 	}
 	problems = append(problems, m.differences(balances(t, pool))...)
 	if len(problems) > 0 {
-		t.Errorf("%s\nhistory:\n%s", strings.Join(problems, "\n"), c.h)
+		t.Errorf("%s\nhistory:\n%s\nbook:\n%s\nlogs:\n%s", strings.Join(problems, "\n"), c.h, listed(entries), c.logOf(strings.Join(problems, "\n")))
 	}
 	if len(applied) < kills {
 		t.Errorf("only %d payments were made", len(applied))
@@ -99,10 +102,52 @@ func TestKill(t *testing.T) {
 // city is the people of TestKill.
 type city struct {
 	t      *testing.T
+	dir    string // of the data
 	h      *history
 	p      *process
 	people []*person
 	old    map[*attempt]bool // unknown ones that were asked for again before
+	logs   []string          // of the lives so far: each start begins a new file
+}
+
+// durable makes sure that the database keeps what it has confirmed: this test
+// says nothing of a service whose commits do not wait for the disk.
+func (c *city) durable() {
+	_, databaseURL := devEnvironment(c.t, c.dir)
+	pool := super(c.t, databaseURL)
+	defer pool.Close()
+	var relaxed string
+	err := pool.QueryRow(`
+select coalesce(string_agg(format('%s = %s, by %s', name, setting, source), '; '), '') from pg_settings
+where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting <> 'on'`).Scan(&relaxed)
+	if err != nil || relaxed != "" {
+		c.t.Fatalf("the database may forget commits: %s %v", relaxed, err)
+	}
+}
+
+// logOf is what the service said, in all its lives, of the sessions that a text
+// names, and whatever else went wrong.
+func (c *city) logOf(text string) string {
+	var b strings.Builder
+	for life, log := range c.logs {
+		for said := range strings.Lines(log) {
+			_, session, _ := strings.Cut(said, " session=")
+			session, _, _ = strings.Cut(session, " ")
+			if session != "" && strings.Contains(text, session) || strings.Contains(said, "level=ERROR") {
+				fmt.Fprintf(&b, "life %d: %s", life, said)
+			}
+		}
+	}
+	return b.String()
+}
+
+// listed is a journal, a line each.
+func listed(entries []entry) string {
+	var b strings.Builder
+	for _, e := range entries {
+		fmt.Fprintf(&b, "%s %s %+v\n", e.code, e.ref, e.deal)
+	}
+	return b.String()
 }
 
 func (c *city) ask(session, number, text string) (string, error) {
@@ -213,6 +258,11 @@ func (c *city) drive(g *gate, life time.Duration) {
 	time.AfterFunc(life, func() { c.p.cmd.Process.Kill() })
 	wg.Wait()
 	<-c.p.done
+	log, err := os.ReadFile(filepath.Join(c.dir, "tuma.log"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.logs = append(c.logs, string(log))
 }
 
 // ambiguous counts the payments without an answer, and those of them that were

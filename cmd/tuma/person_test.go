@@ -161,9 +161,11 @@ func (c *person) take(body string, first bool) error {
 	if err != nil {
 		return err
 	}
+	c.h.show(c.session, s)
 	c.seen, c.hung = s, false
 	c.hops++
 	if a := c.confirms; a != nil {
+		a.told = s.Text
 		switch {
 		case s.Screen == a.kind+"_done":
 			a.outcome, a.code = ok, s.Holes["code"]
@@ -181,10 +183,13 @@ func (c *person) take(body string, first bool) error {
 
 // resolve sends an attempt of unknown outcome again, exactly as it was. When
 // the service has forgotten the session it asks for the PIN once more, for the
-// same payment or not at all.
+// same payment or not at all. When it asks first whether the same payment is
+// meant again, it is: a session pays once, whatever has become of another one.
+// The receipt on that screen says nothing of this attempt. It is of the newest
+// payment like it, which may be another one that got no answer.
 func (c *person) resolve(a *attempt) error {
 	text := a.text
-	for range 3 {
+	for range 6 {
 		body, err := c.ask(a.session, a.number, text)
 		if err != nil {
 			return err
@@ -193,15 +198,15 @@ func (c *person) resolve(a *attempt) error {
 		if err != nil {
 			return err
 		}
-		c.session, c.seen = a.session, s
+		c.h.show(a.session, s)
+		c.session, c.seen, a.told = a.session, s, s.Text
 		d, asks := c.deal()
 		switch {
 		case s.Screen == a.kind+"_done":
 			a.outcome, a.code = ok, s.Holes["code"]
 			return nil
-		case s.Screen == a.kind+"_again" && cents(s.Holes["amount"]) == a.amount && !c.h.codes()[s.Holes["code"]]:
-			a.outcome, a.code = ok, s.Holes["code"] // "you have sent this a moment ago": so it was made
-			return nil
+		case s.Screen == a.kind+"_again":
+			text += "*1"
 		case asks && s.Problem == "" && d == a.deal:
 			text += "*" + c.pin
 		default:

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tuma/internal/phone"
+	"tuma/internal/text"
 )
 
 // TestPlantedFaults shows that the checks behind TestBank can fail: each fault
@@ -31,6 +32,12 @@ func TestPlantedFaults(all *testing.T) {
 		{"a confirmed payment is lost", func(_ *testing.T, _ *bank, h *history) {
 			h.begin(attempt{session: "s9", number: asha, deal: h.attempts[0].deal, outcome: ok, code: "UKMXXXXXXX"})
 		}, "lost: UKMXXXXXXX"},
+		{"a payment was told the receipt of another", func(_ *testing.T, _ *bank, h *history) {
+			h.begin(attempt{session: "s9", number: asha, deal: h.attempts[0].deal, outcome: ok, code: h.attempts[0].code})
+		}, "which is ussd:at:s1:pay"},
+		{"a receipt on a screen is of no entry", func(_ *testing.T, _ *bank, h *history) {
+			h.show("s9", sight{Screen: "send_again", Holes: text.Holes{"code": "UKMYYYYYYY"}})
+		}, "lost: UKMYYYYYYY was shown (session s9, screen send_again)"},
 		{"a refused payment was made", func(_ *testing.T, _ *bank, h *history) { h.attempts[0].outcome = refused }, "phantom: UKM"},
 		{"another amount", func(_ *testing.T, _ *bank, h *history) { h.attempts[0].amount++ }, "wrong: told UKM"},
 		{"an unknown one that does not fit", func(_ *testing.T, _ *bank, h *history) {
