@@ -53,7 +53,7 @@ func (c serveCommand) config() (config, error) {
 		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, keys: keys, gateways: c.gateways,
 		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		photos:   c.IDPhotos,
-		maxConns: c.MaxConns, posters: c.Posters, steps: c.Steps, log: logger(c.JSONLog),
+		maxConns: c.MaxConns, posters: c.Posters, steps: c.Steps, durable: true, log: logger(c.JSONLog),
 	}, errors.Join(err1, err2, err3)
 }
 

@@ -19,10 +19,11 @@ import (
 	"tuma/internal/devenv"
 )
 
-// settings are the variables of a service that starts.
+// settings are the variables of a service that starts. The servers of tests do
+// not wait for the disk, and serve refuses those.
 func settings(t testing.TB, databaseURL, redisURL string) map[string]string {
 	return map[string]string{
-		"TUMA_DATABASE_URL": databaseURL, "TUMA_REDIS_URL": redisURL, "TUMA_LISTEN": "127.0.0.1:0", "TUMA_USSD_ALLOW": "127.0.0.0/8",
+		"TUMA_DATABASE_URL": databaseURL + "&synchronous_commit=on", "TUMA_REDIS_URL": redisURL, "TUMA_LISTEN": "127.0.0.1:0", "TUMA_USSD_ALLOW": "127.0.0.0/8",
 		"TUMA_PIN_KEYS": "t:" + testKey1, "TUMA_RECEIPT_KEY": testKey2, "TUMA_SESSION_KEY": testKey3,
 	}
 }
@@ -71,6 +72,7 @@ func TestServeRefuses(t *testing.T) {
 		{"no database", map[string]string{"TUMA_DATABASE_URL": ""}, "", []string{"database-url"}},
 		{"no Redis", map[string]string{"TUMA_REDIS_URL": ""}, "", []string{"redis-url"}},
 		{"a database that does not answer", map[string]string{"TUMA_DATABASE_URL": "postgres://x@127.0.0.1:1/x?sslmode=disable"}, "", []string{"cannot reach the server"}},
+		{"commits that do not wait for the disk", map[string]string{"TUMA_DATABASE_URL": database + "&synchronous_commit=off"}, "", []string{"synchronous_commit is off"}},
 		{"a Redis that does not answer", map[string]string{"TUMA_REDIS_URL": "redis://127.0.0.1:1/0"}, "", []string{"redis:", "refused"}},
 		{"a Redis address that is none", map[string]string{"TUMA_REDIS_URL": "http://127.0.0.1"}, "", []string{"redis address"}},
 		{"no guard of the USSD callback", map[string]string{"TUMA_USSD_ALLOW": ""}, "", []string{"TUMA_USSD_ALLOW or TUMA_USSD_SECRET"}},

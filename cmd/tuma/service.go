@@ -36,6 +36,7 @@ type config struct {
 	posters     int
 	steps       int // USSD requests answered at a time; 0: the machine's default
 	maxConns    int
+	durable     bool // refuse a database that may forget commits: production
 	log         *slog.Logger
 }
 
@@ -63,7 +64,11 @@ func (c config) books(ctx context.Context) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := pool.CheckSchema(ctx); err != nil {
+	err = pool.CheckSchema(ctx)
+	if err == nil && c.durable {
+		err = pool.CheckDurable(ctx)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, err
 	}
