@@ -172,46 +172,56 @@ const (
 	sqlPINRight = `update pin set tries = 0 where id = $1`
 )
 
-// Verify compares a PIN. The try is counted, and committed, before the
-// comparison: neither a crash nor a thousand calls at once give one more. The
-// refusals are wrong_pin (hole left), pin_locked and pin_unset.
+// Verify compares a PIN. One transaction raises the counter, which holds the
+// PIN's row, compares, and takes the raise back when the PIN is right: so tries
+// of one PIN take turns, in whichever process, and right ones at once cost none.
+// No verdict leaves before the commit is answered, and a right PIN waits for it
+// as a wrong one does. So what was cut off in between has told nobody anything,
+// and neither a crash nor a thousand calls at once tell more than three wrong
+// ones. The refusals are wrong_pin (hole left), pin_locked and pin_unset.
 func (p *PINs) Verify(ctx context.Context, id PINID, pin string) error {
-	var r pinRow
-	err := p.pool.InTx(ctx, func(tx *db.Tx) error { return tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries) })
-	if errors.Is(err, sql.ErrNoRows) {
-		if err := p.pool.Get(ctx, &r, sqlPINState, int64(id)); err != nil {
-			return fmt.Errorf("accounts: PIN %d: %w", id, err)
-		}
-		if r.state() == PINUnset {
-			return Refuse("pin_unset")
-		}
-		return Refuse("pin_locked")
-	}
-	if err != nil {
-		return fmt.Errorf("accounts: PIN %d: %w", id, err)
-	}
-	key, ok := p.keys.ByID[r.KeyID.String]
-	if !ok {
-		return fmt.Errorf("accounts: PIN %d was sealed with key %q, which is not configured", id, r.KeyID.String)
-	}
-	if subtle.ConstantTimeCompare(bind(key, id, seal(key, r.Salt, []byte(pin))), r.MAC) != 1 {
-		if r.Tries >= pinTries {
-			return Refuse("pin_locked")
-		}
-		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries))
-	}
-	if r.KeyID.String != p.keys.Active {
-		return p.reseal(ctx, id, pin, r.MAC)
-	}
-	// Losing this in a crash leaves the counter raised, which is the safe side.
-	err = p.pool.InTxLazily(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, sqlPINRight, int64(id))
+	var verdict error
+	err := p.pool.InTx(ctx, func(tx *db.Tx) (err error) {
+		verdict, err = p.try(ctx, tx, id, pin)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("accounts: PIN %d: %w", id, err)
 	}
-	return nil
+	return verdict
+}
+
+// try is one turn: its verdict counts when the transaction is committed.
+func (p *PINs) try(ctx context.Context, tx *db.Tx, id PINID, pin string) (verdict, err error) {
+	var r pinRow
+	err = tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries)
+	if errors.Is(err, sql.ErrNoRows) {
+		if err := tx.Get(ctx, &r, sqlPINState, int64(id)); err != nil {
+			return nil, err
+		}
+		if r.state() == PINUnset {
+			return Refuse("pin_unset"), nil
+		}
+		return Refuse("pin_locked"), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, ok := p.keys.ByID[r.KeyID.String]
+	if !ok {
+		return nil, fmt.Errorf("sealed with key %q, which is not configured", r.KeyID.String)
+	}
+	if subtle.ConstantTimeCompare(bind(key, id, seal(key, r.Salt, []byte(pin))), r.MAC) != 1 {
+		if r.Tries >= pinTries {
+			return Refuse("pin_locked"), nil
+		}
+		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries)), nil
+	}
+	if r.KeyID.String != p.keys.Active {
+		return nil, p.reseal(ctx, tx, id, pin)
+	}
+	_, err = tx.Exec(ctx, sqlPINRight, int64(id))
+	return nil, err
 }
 
 // State tells what a PIN is good for.
@@ -238,12 +248,10 @@ func (p *PINs) Changed(ctx context.Context, id PINID) (at time.Time, chosen bool
 	return at.UTC(), true, nil
 }
 
-// The row as it was when the PIN was compared: one that was changed since stays.
-const sqlReseal = `
-update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0 where id = $1 and mac = decode($5, 'hex')`
+const sqlReseal = `update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0 where id = $1`
 
-// reseal replaces the key of a PIN that was right.
-func (p *PINs) reseal(ctx context.Context, id PINID, pin string, was []byte) error {
+// reseal replaces the key of a PIN that was right, in the turn that found it so.
+func (p *PINs) reseal(ctx context.Context, tx *db.Tx, id PINID, pin string) error {
 	s, err := p.Seal(pin)
 	if err != nil {
 		return err
@@ -252,14 +260,8 @@ func (p *PINs) reseal(ctx context.Context, id PINID, pin string, was []byte) err
 	if err != nil {
 		return err
 	}
-	err = p.pool.InTx(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, sqlReseal, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), mac, fmt.Sprintf("%x", was))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("accounts: another key for PIN %d: %w", id, err)
-	}
-	return nil
+	_, err = tx.Exec(ctx, sqlReseal, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), mac)
+	return err
 }
 
 // bound is what is stored of a sealed PIN, its MAC as hexadecimal digits.

@@ -1,12 +1,17 @@
 package accounts
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"tuma/internal/db"
+	"tuma/internal/db/dbtest"
 )
 
 func TestCheckPIN(t *testing.T) {
@@ -62,8 +67,8 @@ func TestVerifyPIN(t *testing.T) {
 	}
 }
 
-// Every try is counted before it is compared: no number of callers at once, in
-// two processes, gets more than three comparisons out of a PIN.
+// Every try is counted before it is told: no number of callers at once, in two
+// processes, hears of more than three wrong ones.
 func TestConcurrentGuesses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -129,6 +134,129 @@ func TestConcurrentGuesses(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// Right PINs at once, in two processes, cost no try, however few are left: a
+// button pressed often, or two ways in at the same time, lock nobody out.
+func TestConcurrentRightPINs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.process(w.pool)
+	asha := w.customer("+254712000001", "Asha Juma", 0)
+	for range 2 {
+		w.refused(w.PINs().Verify(t.Context(), asha.PIN, "5555"), "wrong_pin (left=2)")
+		w.refused(w.PINs().Verify(t.Context(), asha.PIN, "5556"), "wrong_pin (left=1)")
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		for i := range 40 {
+			pins := []*PINs{w.PINs(), other.PINs()}[i%2]
+			all.Go(func() {
+				<-start
+				if err := pins.Verify(t.Context(), asha.PIN, "4826"); err != nil {
+					t.Errorf("the right PIN: %v", err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+	}
+}
+
+// waiting verifies a PIN that somebody else's transaction holds, and returns when
+// it waits for that.
+func (w *world) waiting(pins *PINs, id PINID, pin string) <-chan error {
+	w.t.Helper()
+	verdict := make(chan error, 1)
+	go func() { verdict <- pins.Verify(w.t.Context(), id, pin) }()
+	eventually(w.t, "the try waits for its turn", func() (waits bool) {
+		w.must(w.pool.Get(w.t.Context(), &waits, `
+select exists (select from pg_locks where not granted and pid in (select pid from pg_stat_activity where datname = current_database()))`))
+		return waits
+	})
+	return verdict
+}
+
+// A try waits for the one before it, and sees what that has left behind: nothing
+// when it was cut off before its commit.
+func TestTriesTakeTurns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	asha := w.customer("+254712000001", "Asha Juma", 0)
+	cutOff := errors.New("cut off")
+	for _, c := range []struct {
+		name string
+		left error
+		pin  string
+		want string // the refusal of the try that waited, "" for none
+	}{
+		{"cut off, then right", cutOff, "4826", ""},
+		{"cut off, then wrong", cutOff, "5555", "wrong_pin (left=2)"},
+		{"wrong, then right", nil, "4826", ""},
+		{"wrong, then wrong", nil, "5555", "wrong_pin (left=1)"},
+		{"the third wrong one, then right", nil, "4826", "pin_locked"},
+	} {
+		var verdict <-chan error
+		err := w.pool.InTx(t.Context(), func(tx *db.Tx) error {
+			said, err := w.PINs().try(t.Context(), tx, asha.PIN, "6666")
+			if err != nil || !Refused(said, "wrong_pin") && !Refused(said, "pin_locked") {
+				t.Errorf("%s: %v, %v", c.name, said, err)
+			}
+			verdict = w.waiting(w.PINs(), asha.PIN, c.pin)
+			return c.left
+		})
+		if !errors.Is(err, c.left) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := <-verdict; c.want != "" {
+			w.refused(err, c.want)
+		} else if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if strings.HasPrefix(c.name, "cut off, then wrong") {
+			w.must(w.PINs().Verify(t.Context(), asha.PIN, "4826"))
+		}
+	}
+}
+
+// Whoever can make the commit fail, and so the counter stand still, is told
+// nothing: right and wrong ones fail alike.
+func TestNoVerdictWithoutACommit(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	dba, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dba.Close() })
+	w := &world{t: t, clock: &clock{at: time.Date(2026, 11, 22, 9, 15, 0, 0, nairobi)}}
+	pool, err := db.Open(t.Context(), db.Options{URL: url, Now: w.clock.now})
+	w.must(err)
+	t.Cleanup(func() { pool.Close() })
+	w.Service = w.process(pool)
+	next := w.process(pool, func(c *Config) { c.Keys.Active, c.Keys.ByID["k2"] = "k2", []byte("another key of 16 bytes") })
+	asha := w.customer("+254712000001", "Asha Juma", 0)
+	for _, code := range []string{"57P01", "53100"} { // the server ends, the disk is full
+		_, err = dba.Exec(fmt.Sprintf(`
+create or replace function no_commit() returns trigger language plpgsql as $$ begin raise exception using errcode = '%s'; end $$;
+create constraint trigger no_commit after update on pin deferrable initially deferred for each row execute function no_commit()`, code))
+		w.must(err)
+		said := map[string]bool{}
+		for i := range 12 {
+			pins := []*PINs{w.PINs(), next.PINs()}[i%2]
+			err := pins.Verify(t.Context(), asha.PIN, []string{"4826", "4826", "5555", "5555"}[i%4])
+			if _, verdict := errors.AsType[Refusal](err); err == nil || verdict {
+				t.Errorf("%s: a verdict without a commit: %v", code, err)
+			}
+			said[fmt.Sprint(err)] = true
+		}
+		if len(said) != 1 {
+			t.Errorf("%s: told apart: %v", code, said)
+		}
+		_, err = dba.Exec(`drop trigger no_commit on pin`)
+		w.must(err)
+	}
+	w.refused(w.PINs().Verify(t.Context(), asha.PIN, "5555"), "wrong_pin (left=2)") // the first that was told
+	w.must(next.PINs().Verify(t.Context(), asha.PIN, "4826"))
 }
 
 func (w *world) lock(id PINID) {
@@ -295,13 +423,19 @@ func TestPINKeysRotate(t *testing.T) {
 	if err := w.PINs().Verify(t.Context(), asha.PIN, "4826"); err == nil || !strings.Contains(err.Error(), `"k2", which is not configured`) {
 		t.Errorf("a process without the new key: %v", err)
 	}
-	// A PIN that was changed between the comparison and the new seal stays.
-	var mac []byte
-	w.must(w.pool.Get(t.Context(), &mac, `select mac from pin where id = $1`, int64(baraka.PIN)))
+	// Whoever changes the PIN first wins: the old one is wrong by then, and no new
+	// seal brings it back.
+	var verdict <-chan error
 	sealed, err := next.PINs().Seal("7391")
 	w.must(err)
-	w.must(next.ChangePIN(t.Context(), baraka, sealed))
-	w.must(next.PINs().reseal(t.Context(), baraka.PIN, "4826", mac))
+	w.must(w.pool.InTx(t.Context(), func(tx *db.Tx) error {
+		if err := next.PINs().setIn(t.Context(), tx, baraka.PIN, sealed); err != nil {
+			return err
+		}
+		verdict = w.waiting(next.PINs(), baraka.PIN, "4826")
+		return nil
+	}))
+	w.refused(<-verdict, "wrong_pin (left=2)")
 	w.must(next.PINs().Verify(t.Context(), baraka.PIN, "7391"))
 }
 

@@ -19,7 +19,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"sync"
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
@@ -58,10 +57,7 @@ type portal struct {
 	css, js   string                        // their paths
 	rate      *redis_rate.Limiter
 	heavy     chan struct{} // holds one for each passphrase or picture under way: they take memory
-	// turns has one at a time try a PIN: it counts a try before it compares, so
-	// that a button pressed often would lock the right one.
-	turns [64]sync.Mutex
-	mux   *http.ServeMux
+	mux       *http.ServeMux
 }
 
 // New makes the handler of everything under /agents/.

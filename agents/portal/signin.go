@@ -186,10 +186,7 @@ func (c *call) operatorOf(r codeRow) (agents.Operator, error) {
 // checkPIN hands a PIN to its verification; say is not "" when it was refused.
 func (c *call) checkPIN(o agents.Operator, pin string) (say string, err error) {
 	ctx := c.r.Context()
-	turn := &c.turns[uint64(o.PIN)%uint64(len(c.turns))]
-	turn.Lock()
 	err = c.Accounts.PINs().Verify(ctx, o.PIN, pin)
-	turn.Unlock()
 	if accounts.Refused(err, "pin_locked") {
 		if err := c.Accounts.TellPINLocked(ctx, o.PIN, o.Phone, o.Lang); err != nil {
 			return "", err

@@ -320,8 +320,8 @@ func (p *Pool) InBatch(ctx context.Context, fn func(tx *Tx) error) error {
 	return p.once(ctx, p.batch, fn)
 }
 
-// InTxLazily is InTx for writes whose loss in a crash is harmless (a counter
-// that falls back to its stricter value): the commit does not wait for the disk.
+// InTxLazily is InTx for writes whose loss in a crash is harmless (when somebody
+// was last seen): the commit does not wait for the disk.
 func (p *Pool) InTxLazily(ctx context.Context, fn func(tx *Tx) error) error {
 	return p.inTx(ctx, p.write, func(tx *Tx) error {
 		if _, err := tx.Exec(ctx, "set local synchronous_commit = off"); err != nil {
