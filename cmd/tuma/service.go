@@ -52,6 +52,7 @@ type service struct {
 	handler  http.Handler
 	airtime  accounts.AirtimeOperator
 	metrics  *metrics
+	clients  []func(context.Context) error // keep connections to message centres
 	log      *slog.Logger
 	life     context.Context // ends with what runs in the background
 	stop     context.CancelFunc
@@ -152,7 +153,7 @@ func (c config) ways(s *service) error {
 	if err != nil {
 		return err
 	}
-	relay, err := c.relayOptions()
+	relay, err := c.relayOptions(s)
 	if err != nil {
 		return err
 	}
@@ -183,6 +184,13 @@ func (s *service) background() {
 			s.log.Error("the relay stopped", "error", err)
 		}
 	})
+	for _, run := range s.clients {
+		s.running.Go(func() {
+			if err := run(ctx); err != nil {
+				s.log.Error("a message centre's connection stopped", "error", err)
+			}
+		})
+	}
 	if s.airtime.URL != "" {
 		s.running.Go(func() {
 			if err := s.accounts.RunTopUps(ctx, s.airtime); err != nil {

@@ -151,8 +151,9 @@ type gateways struct {
 	TwilioToken string `env:"TUMA_TWILIO_TOKEN" help:"Twilio auth token."`
 	TwilioFrom  string `env:"TUMA_TWILIO_FROM" help:"Number or sender id that notices come from, or a messaging service (MG...)."`
 	TwilioURL   string `env:"TUMA_TWILIO_URL" placeholder:"URL" help:"In place of https://api.twilio.com."`
-	AirtimeURL  string `env:"TUMA_AIRTIME_URL" placeholder:"URL" help:"The network's top-up service; without it, airtime is sold and its orders wait."`
-	AirtimeKey  string `env:"TUMA_AIRTIME_TOKEN" help:"Bearer token of the top-up service."`
+	smppSettings
+	AirtimeURL string `env:"TUMA_AIRTIME_URL" placeholder:"URL" help:"The network's top-up service; without it, airtime is sold and its orders wait."`
+	AirtimeKey string `env:"TUMA_AIRTIME_TOKEN" help:"Bearer token of the top-up service."`
 }
 
 // dialects are those of the USSD gateways, Africa's Talking's when none is named.

@@ -12,7 +12,7 @@ import (
 
 // smsSettings say which gateways send, to whom, from whom and how fast.
 type smsSettings struct {
-	SMS         []string `name:"sms" env:"TUMA_SMS" default:"log" placeholder:"NAME,..." help:"SMS gateways in order of preference: twilio; or log (writes that a notice is due, sends nothing)."`
+	SMS         []string `name:"sms" env:"TUMA_SMS" default:"log" placeholder:"NAME,..." help:"SMS gateways in order of preference: twilio, smpp; or log (writes that a notice is due, sends nothing)."`
 	SMSRoutes   []string `name:"sms-routes" env:"TUMA_SMS_ROUTES" placeholder:"+254=NAME/NAME,..." help:"Gateways of numbers that begin with a prefix, where they do not take all in the order of TUMA_SMS."`
 	SMSSenders  []string `name:"sms-senders" env:"TUMA_SMS_SENDERS" placeholder:"[NAME:]+254=SENDER,..." help:"Sender ids of a country, where they differ from the gateway's own."`
 	SMSRates    []string `name:"sms-rates" env:"TUMA_SMS_RATES" placeholder:"NAME=N,..." help:"Messages a second that a gateway is given by this process."`
@@ -21,14 +21,16 @@ type smsSettings struct {
 }
 
 // smsNames are the gateways that there are.
-var smsNames = []string{"log", "twilio"}
+var smsNames = []string{"log", "smpp", "twilio"}
 
 // smsGateway makes the gateway of a name.
-func (c config) smsGateway(name string) (sms.Gateway, error) {
+func (c config) smsGateway(s *service, name string) (sms.Gateway, error) {
 	g := c.gateways
 	switch name {
 	case "log":
 		return sms.NewLog(c.log), nil
+	case "smpp":
+		return c.smppGateway(s)
 	case "twilio":
 		o := sms.TwilioOptions{AccountSID: g.TwilioSID, Password: g.TwilioToken, From: g.TwilioFrom, BaseURL: g.TwilioURL}
 		if strings.HasPrefix(g.TwilioFrom, "MG") {
@@ -40,10 +42,10 @@ func (c config) smsGateway(name string) (sms.Gateway, error) {
 }
 
 // relayOptions make a relay's gateways, routes, senders and rates of the settings.
-func (c config) relayOptions() (o sms.RelayOptions, err error) {
+func (c config) relayOptions(s *service) (o sms.RelayOptions, err error) {
 	var errs []error
 	for _, name := range c.gateways.SMS {
-		g, err := c.smsGateway(name)
+		g, err := c.smsGateway(s, name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
