@@ -55,6 +55,7 @@ var waits = map[string]string{
 	"accounts/ledger/commit.go": "a breath before asking again what became of a commit",
 	"accounts/ledger/month.go":  "makes partitions while there is time",
 	"agents/portal/live.go":     "looks again for what a page waits for",
+	"ussd/smpp.go":              "shows a screen again that the network throttles",
 	"ussd/session.go":           "asks again for a session that another request holds",
 	"ussd/dialogues/stages.go":  "looks whether an SMS has come",
 }

@@ -1,5 +1,10 @@
 package ussd
 
+import (
+	"tuma/internal/phone"
+	"tuma/internal/smpp"
+)
+
 // Decode reads a body the way the handler of a dialect does, at one of its
 // addresses, and writes its answer to a reply.
 func Decode(name, path, body string) (r Request, say func(Reply) string, err error) {
@@ -39,3 +44,24 @@ func Decode(name, path, body string) (r Request, say func(Reply) string, err err
 	}
 	panic("no dialect " + name + " at " + path)
 }
+
+// Unit is what a delivery of a network over SMPP says.
+type Unit struct {
+	From    phone.Number
+	Session string
+	u       unit
+}
+
+// ReadUnit decodes a delivery, and UnitAnswer encodes the screen that answers it.
+func ReadUnit(p Profile, country phone.Country, m smpp.Message) (Unit, error) {
+	u, err := (&SMPP{o: SMPPOptions{Profile: p, Country: country}}).read(m)
+	return Unit{u.from, u.session, u}, err
+}
+
+func UnitAnswer(p Profile, u Unit, r Reply) *smpp.Message {
+	m := p.answer(u.u.back, u.u.info, r)
+	return &m
+}
+
+// Bound tells whether the connection stands.
+func (s *SMPP) Bound() bool { return s.client.Bound() }

@@ -34,7 +34,8 @@ const (
 	// repeatWindow is faster than a person answers two screens alike.
 	repeatWindow = 3 * time.Second
 	// reopenWindow is how long an opening request is taken for a repetition of
-	// the one that opened the session.
+	// the one that opened the session, while nothing has been answered there:
+	// who dials again sees the first screen and must be there.
 	reopenWindow = 10 * time.Second
 )
 
@@ -48,7 +49,7 @@ func (m *Machine) reopens(ses *session, r Request) bool {
 		return false
 	}
 	first := ses.Steps[0]
-	again := ses.From == r.From && hmac.Equal(first.Hash, m.sessions.hash(r.id(), r.mark())) &&
+	again := len(ses.Steps) == 1 && ses.From == r.From && hmac.Equal(first.Hash, m.sessions.hash(r.id(), r.mark())) &&
 		m.now().UnixMilli()-first.At < reopenWindow.Milliseconds()
 	return !again
 }
@@ -101,16 +102,24 @@ func (s *session) ref(r Request) string {
 func (m *Machine) opener(ctx context.Context, gateway, name string) (from phone.Number, open bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	raw, err := m.sessions.redis.Get(ctx, "ussd:session:"+gateway+":"+name).Bytes()
-	if errors.Is(err, redis.Nil) {
-		return "", false, nil
-	}
 	var ses session
-	if err == nil {
-		err = json.Unmarshal(raw, &ses)
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("ussd: whose session it is: %w", err)
+	if found, err := m.sessions.get(ctx, "ussd:session:"+gateway+":"+name, &ses); err != nil || !found {
+		return "", false, err
 	}
 	return ses.From, !ses.Closed, nil
+}
+
+// get reads what stands under a key.
+func (s *sessions) get(ctx context.Context, key string, v any) (found bool, err error) {
+	raw, err := s.redis.Get(ctx, key).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, v)
+	}
+	if err != nil {
+		return false, fmt.Errorf("ussd: reading a session: %w", err)
+	}
+	return true, nil
 }

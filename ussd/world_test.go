@@ -62,7 +62,8 @@ type world struct {
 	handler  http.Handler
 	log      *syncBuffer
 	network  *dialogues.Local // shows what is pushed; nil: nobody does
-	depot    agents.Operator  // puts balances into wallets
+	pusher   ussd.Pusher
+	depot    agents.Operator // puts balances into wallets
 	given    int
 }
 
@@ -136,16 +137,27 @@ func newWorld(t testing.TB) *world { return newWorldWith(t, false) }
 
 func newWorldWith(t testing.TB, pushes bool) *world {
 	t.Helper()
+	if !pushes {
+		return newWorldPushing(t, nil)
+	}
+	network := &dialogues.Local{}
+	w := newWorldPushing(t, ussd.HTTPPush{URL: pushServer(t, network), Token: "a token of tests", Client: &http.Client{Timeout: 5 * time.Second}})
+	w.network = network
+	return w
+}
+
+// newWorldPushing is one whose network pushes in its own way; nil: it cannot.
+func newWorldPushing(t testing.TB, pusher ussd.Pusher) *world {
+	t.Helper()
 	ctx := t.Context()
-	w := &world{t: t, log: &syncBuffer{}, clock: &clock{at: time.Date(2026, 11, 22, 6, 15, 0, 0, time.UTC)}}
+	w := &world{t: t, pusher: pusher, log: &syncBuffer{}, clock: &clock{at: time.Date(2026, 11, 22, 6, 15, 0, 0, time.UTC)}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	country := kenya(t)
 	w.pool = dbtest.New(t, w.clock.now)
 	tariff, err := accounts.ParseTariff(accounts.DefaultTariff(), country.Currency)
 	w.must(err)
 	var push func(context.Context, accounts.Approval) error
-	if pushes {
-		w.network = &dialogues.Local{}
+	if pusher != nil {
 		push = func(ctx context.Context, a accounts.Approval) error { return w.machine.Push(ctx, a) }
 	}
 	w.accounts, err = accounts.New(ctx, accounts.Config{
@@ -188,12 +200,8 @@ func (w *world) newMachine(client *redis.Client, log *slog.Logger) *ussd.Machine
 	w.must(err)
 	limits, err := ussd.NewLimits(client, ussd.DefaultLimits(), log)
 	w.must(err)
-	var pusher ussd.Pusher
-	if w.network != nil {
-		pusher = ussd.HTTPPush{URL: w.pushServer(), Token: "a token of tests", Client: &http.Client{Timeout: 5 * time.Second}}
-	}
 	m, err := ussd.New(ussd.Config{
-		Pusher:   pusher,
+		Pusher:   w.pusher,
 		Accounts: w.accounts, Agents: w.agents, Redis: client, Limits: limits, Menu: ussd.Tree(), Words: words,
 		Key: []byte("the key of tests"), Rand: newSeeded(), Now: w.clock.now, Log: log,
 	})
@@ -202,7 +210,7 @@ func (w *world) newMachine(client *redis.Client, log *slog.Logger) *ussd.Machine
 }
 
 // pushServer is the network's side of a push: the phones of a dialogue's stage.
-func (w *world) pushServer() string {
+func pushServer(t testing.TB, network *dialogues.Local) string {
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		var in struct{ PhoneNumber, SessionID, Text string }
 		switch err := json.NewDecoder(r.Body).Decode(&in); {
@@ -210,11 +218,11 @@ func (w *world) pushServer() string {
 			rw.WriteHeader(http.StatusBadRequest)
 		case in.PhoneNumber == nobody:
 			rw.WriteHeader(http.StatusNotFound)
-		case !w.network.Show(in.PhoneNumber, in.SessionID, in.Text):
+		case !network.Show(in.PhoneNumber, in.SessionID, in.Text):
 			rw.WriteHeader(http.StatusConflict)
 		}
 	}))
-	w.t.Cleanup(s.Close)
+	t.Cleanup(s.Close)
 	return s.URL
 }
 

@@ -77,7 +77,7 @@ func (g gateways) check() error {
 	if g.AirtimeURL != "" && g.AirtimeKey == "" {
 		errs = append(errs, errors.New("TUMA_AIRTIME_URL needs TUMA_AIRTIME_TOKEN"))
 	}
-	return errors.Join(append(errs, g.checkSMS(), g.checkSMPP())...)
+	return errors.Join(append(errs, g.checkSMS(), g.checkSMPP(), g.checkUSSDSMPP())...)
 }
 
 // Run serves until it is told to stop.

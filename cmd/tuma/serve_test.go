@@ -83,6 +83,8 @@ func TestServeRefuses(t *testing.T) {
 		{"gateways, routes, senders and rates that are none", map[string]string{"TUMA_SMS": "log,pigeon", "TUMA_SMS_ROUTES": "+254", "TUMA_SMS_SENDERS": "+254=", "TUMA_SMS_RATES": "log=fast", "TUMA_SMS_DOUBTS": "0"}, "",
 			[]string{"pigeon", "TUMA_SMS_ROUTES", "TUMA_SMS_SENDERS", "TUMA_SMS_RATES", "TUMA_SMS_DOUBTS"}},
 		{"half an account at a message centre", map[string]string{"TUMA_SMS": "smpp", "TUMA_SMPP_ADDRESS": "127.0.0.1:2775"}, "", []string{"TUMA_SMPP_SYSTEM_ID"}},
+		{"an unknown profile", map[string]string{"TUMA_USSD_SMPP_ADDRESS": "127.0.0.1:2775", "TUMA_USSD_SMPP_PROFILE": "morse"}, "", []string{`"morse"`, "msisdn", "TUMA_USSD_SMPP_SYSTEM_ID"}},
+		{"two that push", map[string]string{"TUMA_USSD_SMPP_ADDRESS": "127.0.0.1:2775", "TUMA_USSD_SMPP_SYSTEM_ID": "tuma", "TUMA_USSD_PUSH_URL": "http://127.0.0.1:1/", "TUMA_USSD_PUSH_TOKEN": "x"}, "", []string{"both push"}},
 		{"an odd window", map[string]string{"TUMA_SMS": "smpp", "TUMA_SMPP_ADDRESS": "127.0.0.1:2775", "TUMA_SMPP_SYSTEM_ID": "tuma", "TUMA_SMPP_FROM": "Tuma", "TUMA_SMPP_WINDOW": "0"}, "", []string{"TUMA_SMPP_WINDOW"}},
 		{"a route to a gateway that is not there", map[string]string{"TUMA_SMS_ROUTES": "+254=twilio"}, "", []string{`+254 names "twilio"`}},
 		{"pushes without their token", map[string]string{"TUMA_USSD_PUSH_URL": "http://127.0.0.1:1/"}, "", []string{"TUMA_USSD_PUSH_TOKEN"}},

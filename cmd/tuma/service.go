@@ -75,7 +75,7 @@ func (c config) books(ctx context.Context) (*service, error) {
 	}
 	s := &service{pool: pool, log: c.log, metrics: newMetrics()}
 	var push func(context.Context, accounts.Approval) error
-	if c.gateways.PushURL != "" {
+	if c.gateways.pushes() {
 		push = s.push
 	}
 	a, err := accounts.New(ctx, accounts.Config{
@@ -141,9 +141,9 @@ func (c config) ways(s *service) error {
 	if err != nil {
 		return err
 	}
-	var pusher ussd.Pusher
-	if c.gateways.PushURL != "" {
-		pusher = ussd.HTTPPush{URL: c.gateways.PushURL, Token: c.gateways.PushToken, Client: &http.Client{Timeout: 3 * time.Second}}
+	pusher, err := c.pusher(s)
+	if err != nil {
+		return err
 	}
 	s.machine, err = ussd.New(ussd.Config{
 		Pusher:   pusher,

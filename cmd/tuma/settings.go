@@ -146,6 +146,7 @@ type gateways struct {
 	Proxies    []string `env:"TUMA_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
 	PushURL    string   `name:"ussd-push-url" env:"TUMA_USSD_PUSH_URL" placeholder:"URL" help:"Where screens are pushed to phones; without it, approvals wait in the menu."`
 	PushToken  string   `name:"ussd-push-token" env:"TUMA_USSD_PUSH_TOKEN" help:"Bearer token of the push address."`
+	ussdSMPPSettings
 	smsSettings
 	TwilioSID   string `env:"TUMA_TWILIO_SID" help:"Twilio account SID."`
 	TwilioToken string `env:"TUMA_TWILIO_TOKEN" help:"Twilio auth token."`

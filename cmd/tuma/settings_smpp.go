@@ -6,10 +6,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"slices"
+	"time"
 
 	"tuma/sms"
 	"tuma/sms/outbox"
+	"tuma/ussd"
 )
 
 // smppSettings are the account at a message centre for SMS.
@@ -25,8 +28,60 @@ type smppSettings struct {
 	SMPPIDs        string `name:"smpp-ids" env:"TUMA_SMPP_IDS" enum:"same,hex-decimal,decimal-hex" default:"same" help:"How ids are given and then written in receipts: same, hex-decimal or decimal-hex."`
 }
 
+// ussdSMPPSettings are the account at a message centre for USSD.
+type ussdSMPPSettings struct {
+	USSDSMPPAddress    string `name:"ussd-smpp-address" env:"TUMA_USSD_SMPP_ADDRESS" placeholder:"HOST:PORT" help:"Message centre through which the network's USSD comes, and is pushed."`
+	USSDSMPPTLS        bool   `name:"ussd-smpp-tls" env:"TUMA_USSD_SMPP_TLS" help:"Speak TLS with it."`
+	USSDSMPPSystemID   string `name:"ussd-smpp-system-id" env:"TUMA_USSD_SMPP_SYSTEM_ID" help:"Our name there."`
+	USSDSMPPPassword   string `name:"ussd-smpp-password" env:"TUMA_USSD_SMPP_PASSWORD" help:"Its password, at most 8 characters."`
+	USSDSMPPSystemType string `name:"ussd-smpp-system-type" env:"TUMA_USSD_SMPP_SYSTEM_TYPE" help:"System type, where the centre wants one."`
+	USSDSMPPProfile    string `name:"ussd-smpp-profile" env:"TUMA_USSD_SMPP_PROFILE" default:"standard" help:"How the network does it: standard, msisdn or opaque."`
+}
+
 // maxSMPPWindow is more than any centre allows.
 const maxSMPPWindow = 1000
+
+func (g gateways) checkUSSDSMPP() error {
+	if g.USSDSMPPAddress == "" {
+		return nil
+	}
+	_, err := ussd.ProfileOf(g.USSDSMPPProfile)
+	if g.USSDSMPPSystemID == "" {
+		err = errors.Join(err, errors.New("TUMA_USSD_SMPP_ADDRESS needs TUMA_USSD_SMPP_SYSTEM_ID and TUMA_USSD_SMPP_PASSWORD"))
+	}
+	if g.PushURL != "" {
+		err = errors.Join(err, errors.New("TUMA_USSD_PUSH_URL and TUMA_USSD_SMPP_ADDRESS both push; set one of them"))
+	}
+	return err
+}
+
+// pusher is the network that can begin sessions; nil: there is none. Over SMPP it
+// is a way in as well, which runs with the service.
+func (c config) pusher(s *service) (ussd.Pusher, error) {
+	g := c.gateways
+	switch {
+	case g.PushURL != "":
+		return ussd.HTTPPush{URL: g.PushURL, Token: g.PushToken, Client: &http.Client{Timeout: 3 * time.Second}}, nil
+	case g.USSDSMPPAddress == "":
+		return nil, nil
+	}
+	profile, err := ussd.ProfileOf(g.USSDSMPPProfile)
+	if err != nil {
+		return nil, err
+	}
+	way, err := ussd.NewSMPP(ussd.SMPPOptions{
+		Address: g.USSDSMPPAddress, TLS: tlsTo(g.USSDSMPPAddress, g.USSDSMPPTLS), SystemID: g.USSDSMPPSystemID, Password: g.USSDSMPPPassword,
+		SystemType: g.USSDSMPPSystemType, Profile: profile, Country: c.country.Phone, Code: c.country.ServiceCode, Rand: rand.Reader, Log: c.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.clients = append(s.clients, func(ctx context.Context) error { return way.Run(ctx, s.machine) })
+	return way, nil
+}
+
+// pushes tells whether there is a network that can begin sessions.
+func (g gateways) pushes() bool { return g.PushURL != "" || g.USSDSMPPAddress != "" }
 
 func (g gateways) checkSMPP() error {
 	if !slices.Contains(g.SMS, "smpp") {
