@@ -64,6 +64,7 @@ const modules = `
 	github.com/redis/go-redis/v9            -> ussd sms agents/portal cmd/tuma
 	github.com/go-redis/redis_rate/v10      -> ussd sms agents/portal
 	rsc.io/qr                               -> agents/portal
+	github.com/pquerna/otp                  -> agents
 	github.com/alecthomas/kong              -> cmd/tuma
 	golang.org/x/term                       -> cmd/tuma
 	github.com/HdrHistogram/hdrhistogram-go -> cmd/tuma

@@ -54,7 +54,8 @@ func (s *Service) ByPhone(ctx context.Context, n phone.Number) (Customer, error)
 	return s.customer(ctx, sqlCustomer+` where s.msisdn = $1`, string(n))
 }
 
-func (s *Service) byID(ctx context.Context, id int64) (Customer, error) {
+// ByID finds the customer with a number of ours; ErrNoCustomer.
+func (s *Service) ByID(ctx context.Context, id int64) (Customer, error) {
 	return s.customer(ctx, sqlCustomer+` where c.id = $1`, id)
 }
 

@@ -172,7 +172,7 @@ func (w *world) fund(id ledger.AccountID, a money.Amount) {
 
 func (w *world) again(c Customer) Customer {
 	w.t.Helper()
-	c, err := w.byID(w.t.Context(), c.ID)
+	c, err := w.ByID(w.t.Context(), c.ID)
 	w.must(err)
 	return c
 }

@@ -82,7 +82,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (Customer, error
 	if err != nil {
 		return Customer{}, fmt.Errorf("accounts: registering: %w", err)
 	}
-	return s.byID(ctx, id)
+	return s.ByID(ctx, id)
 }
 
 func (s *Service) register(ctx context.Context, r Registration, tier Tier) (id int64, err error) {

@@ -169,7 +169,7 @@ func (s *Service) settle(ctx context.Context, query string, args ...any) error {
 
 // refund reverses the purchase; its Ref makes it happen once.
 func (s *Service) refund(ctx context.Context, w order) error {
-	c, err := s.byID(ctx, w.Buyer)
+	c, err := s.ByID(ctx, w.Buyer)
 	if err != nil {
 		return err
 	}

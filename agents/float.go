@@ -194,7 +194,7 @@ func (s *Service) TakeFloat(ctx context.Context, maker string, id int64, bankRef
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
 		n, err := tx.Exec(ctx, sqlTakeFloat, id, maker, tx.Now, bankRef)
 		if err == nil && n == 0 {
-			err = errDecided
+			err = ErrDecided
 		}
 		if err != nil {
 			return err
@@ -210,77 +210,11 @@ func (s *Service) TakeFloat(ctx context.Context, maker string, id int64, bankRef
 	return nil
 }
 
-var errDecided = errors.New("somebody else was faster: it is no longer as it was shown")
-
-// OpenFloat lists the requests that wait for a checker.
-func (s *Service) OpenFloat(ctx context.Context) ([]FloatRequest, error) {
-	return s.floatList(ctx, sqlOpenFloat)
-}
-
-// AskedFloat lists what operators have asked for and no maker has taken up.
-func (s *Service) AskedFloat(ctx context.Context) ([]FloatRequest, error) {
-	return s.floatList(ctx, sqlAskedFloat)
-}
-
-// FloatRequests are the newest of a till, newest first; before is 0 or the last
-// one of the page before. Refusals: frozen, not_allowed.
-func (s *Service) FloatRequests(ctx context.Context, o Operator, before int64, n int) ([]FloatRequest, error) {
-	if err := o.May(ActFloatView); err != nil {
-		return nil, err
-	}
-	return s.floatList(ctx, sqlFloatOfTill, o.Till.Number, o.Till.officeItself(), before, n)
-}
-
-// ErrNoFloatRequest says that nothing of this till was asked for by a ref.
-var ErrNoFloatRequest = errors.New("agents: no float was asked for by this ref")
-
-// FloatByRef finds what this till, or head office, has asked for;
-// ErrNoFloatRequest. Refusals: frozen, not_allowed.
-func (s *Service) FloatByRef(ctx context.Context, o Operator, ref string) (f FloatRequest, err error) {
-	if err := o.May(ActFloatView); err != nil {
-		return f, err
-	}
-	err = s.pool.Get(ctx, &f, sqlFloatByRef, ref)
-	switch {
-	case errors.Is(err, sql.ErrNoRows), err == nil && f.Till != o.Till.place():
-		return FloatRequest{}, ErrNoFloatRequest
-	case err != nil:
-		return f, fmt.Errorf("agents: float request: %w", err)
-	}
-	f.At = f.At.UTC()
-	return f, nil
-}
-
-func (s *Service) floatList(ctx context.Context, query string, args ...any) (list []FloatRequest, err error) {
-	if err := s.pool.Select(ctx, &list, query, args...); err != nil {
-		return nil, fmt.Errorf("agents: float requests: %w", err)
-	}
-	for i := range list {
-		list[i].At = list[i].At.UTC()
-	}
-	return list, nil
-}
-
-// place is as counter, a closed till as well.
-func (s *Service) place(ctx context.Context, name string) (Till, error) {
-	t, err := s.anyTill(ctx, name)
-	if accounts.Refused(err, "bad_till") {
-		return s.counter(ctx, name)
-	}
-	return t, err
-}
-
-func (s *Service) floatRequest(ctx context.Context, id int64) (f FloatRequest, err error) {
-	if err := s.pool.Get(ctx, &f, sqlReadFloat, id); errors.Is(err, sql.ErrNoRows) {
-		return f, fmt.Errorf("agents: there is no float request %d", id)
-	} else if err != nil {
-		return f, fmt.Errorf("agents: float request %d: %w", id, err)
-	}
-	return f, nil
-}
+// ErrDecided says that somebody else was faster.
+var ErrDecided = errors.New("agents: it is no longer as it was shown")
 
 // ErrSamePerson says that maker and checker are one.
-var ErrSamePerson = errors.New("agents: who asked for float cannot approve it")
+var ErrSamePerson = errors.New("agents: who asked for it cannot approve it")
 
 // ApproveFloat is the checker's half: it posts trust to float, of a return float
 // to trust. Approving again gives the receipt of the first time, to the checker
@@ -296,7 +230,7 @@ func (s *Service) ApproveFloat(ctx context.Context, checker string, id int64) (a
 		return accounts.Done{}, err
 	}
 	if f.State == "asked" {
-		return accounts.Done{}, fmt.Errorf("agents: float request %d: no maker has taken it up yet", id)
+		return accounts.Done{}, fmt.Errorf("%w: float request %d: no maker has taken it up yet", ErrDecided, id)
 	}
 	if f.Maker == checker {
 		return accounts.Done{}, ErrSamePerson
@@ -349,9 +283,9 @@ func (s *Service) approvedBefore(ctx context.Context, tx *db.Tx, id int64, check
 	}
 	switch {
 	case f.State == "declined":
-		return errors.New("it was declined")
+		return fmt.Errorf("%w: it was declined", ErrDecided)
 	case f.Checker.String != checker:
-		return errors.New("another checker has approved it")
+		return fmt.Errorf("%w: another checker has approved it", ErrDecided)
 	}
 	return nil
 }
@@ -379,7 +313,7 @@ func (s *Service) postFloat(ctx context.Context, f FloatRequest, t Till, checker
 // maker or checker what an operator has asked for. The till's operators are told.
 // ErrNotStaff, ErrSamePerson, ErrNoReason.
 func (s *Service) DeclineFloat(ctx context.Context, staff string, id int64, reason string) error {
-	reason, err := checkReason(reason)
+	reason, err := CheckReason(reason)
 	if err != nil {
 		return err
 	}
@@ -399,7 +333,7 @@ func (s *Service) DeclineFloat(ctx context.Context, staff string, id int64, reas
 	case f.State == "declined":
 		return nil
 	case f.State == "approved":
-		return fmt.Errorf("agents: float request %d was approved", id)
+		return fmt.Errorf("%w: float request %d was approved", ErrDecided, id)
 	}
 	t, err := s.place(ctx, f.Till)
 	if err != nil {
@@ -412,7 +346,7 @@ func (s *Service) DeclineFloat(ctx context.Context, staff string, id int64, reas
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
 		n, err := tx.Exec(ctx, sqlDeclineFloat, id, staff, tx.Now, reason, f.State)
 		if err == nil && n == 0 {
-			err = errDecided
+			err = ErrDecided
 		}
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ func (s *Service) freezing(ctx context.Context, staff string, frozen bool, reaso
 	if action = ActUnfreeze; frozen {
 		action = ActFreeze
 	}
-	if why, err = checkReason(reason); err != nil {
+	if why, err = CheckReason(reason); err != nil {
 		return "", "", err
 	}
 	return action, why, s.MayStaff(ctx, staff, action)
@@ -77,21 +77,24 @@ func (s *Service) FreezeTill(ctx context.Context, staff, number string, frozen b
 	return nil
 }
 
+// ErrNoAgent says that there is none of that name.
+var ErrNoAgent = errors.New("agents: there is no agent of this name")
+
 // FreezeAgent stops all tills of an agent, or lets go those that were not frozen
-// by themselves. ErrNotStaff, ErrNoReason.
+// by themselves. ErrNotStaff, ErrNoReason, ErrNoAgent.
 func (s *Service) FreezeAgent(ctx context.Context, staff, agent string, frozen bool, reason string) error {
 	action, reason, err := s.freezing(ctx, staff, frozen, reason)
 	if err != nil {
 		return err
 	}
 	if agent, err = checkTitle(agent); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
 		var id int64
 		err := tx.Get(ctx, &id, sqlHoldAgent, agent)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("there is no agent called %s", agent)
+			return fmt.Errorf("%w: %s", ErrNoAgent, agent)
 		}
 		if err != nil {
 			return err
@@ -185,7 +188,7 @@ func customerSubject(id int64) string { return fmt.Sprintf("customer:%d", id) }
 // LookUpCustomer gives staff a customer by his number; that it was done, and
 // why, is in the log. ErrNotStaff, ErrNoReason, accounts.ErrNoCustomer.
 func (s *Service) LookUpCustomer(ctx context.Context, staff string, n phone.Number, reason string) (accounts.Customer, error) {
-	reason, err := checkReason(reason)
+	reason, err := CheckReason(reason)
 	if err != nil {
 		return accounts.Customer{}, err
 	}

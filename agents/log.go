@@ -205,8 +205,8 @@ const maxReason = 200
 // ErrNoReason says that a reason is missing or too long.
 var ErrNoReason = errors.New("agents: a reason of 3 to 200 characters is needed")
 
-// checkReason gives a reason as it is kept: one line.
-func checkReason(reason string) (string, error) {
+// CheckReason gives a reason as it is kept: one line; ErrNoReason.
+func CheckReason(reason string) (string, error) {
 	reason = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(reason, "?"), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	if n := len([]rune(reason)); n < 3 || n > maxReason {
 		return "", ErrNoReason

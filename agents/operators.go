@@ -91,7 +91,7 @@ func (s *Service) FreezeOwnOperator(ctx context.Context, o Operator, n phone.Num
 	if err != nil {
 		return err
 	}
-	if reason, err = checkReason(reason); err != nil {
+	if reason, err = CheckReason(reason); err != nil {
 		return err
 	}
 	action := ActUnfreeze

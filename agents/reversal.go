@@ -76,7 +76,7 @@ func (s *Service) AskReversal(ctx context.Context, o Operator, code, reason stri
 	if err := o.May(ActReversalAsk); err != nil {
 		return Reversal{}, err
 	}
-	reason, err := checkReason(reason)
+	reason, err := CheckReason(reason)
 	if err != nil {
 		return Reversal{}, err
 	}
@@ -246,6 +246,23 @@ func (s *Service) reversals(ctx context.Context, query string, args ...any) (lis
 	return list, nil
 }
 
+const sqlDecidedReversals = `select ` + reversalFields + ` from reversal_request where settled is not null or state = 'empty' order by id desc limit $1`
+
+// DecidedReversals are the newest that nobody waits for, newest first.
+func (s *Service) DecidedReversals(ctx context.Context, n int) ([]Reversal, error) {
+	return s.reversals(ctx, sqlDecidedReversals, n)
+}
+
+// ReversalByID is one request, and whose wallet it is about; ErrNoReversal.
+func (s *Service) ReversalByID(ctx context.Context, id int64) (Reversal, accounts.Customer, error) {
+	v, err := s.reversal(ctx, sqlReversalByID, id)
+	if err != nil {
+		return v, accounts.Customer{}, err
+	}
+	c, err := s.accounts.ByID(ctx, v.Customer)
+	return v, c, err
+}
+
 // Object notes that the customer says that the money is his. ErrNoReversal when
 // there is none of his that is still held.
 func (s *Service) Object(ctx context.Context, c accounts.Customer, id int64) error {
@@ -279,7 +296,7 @@ func (s *Service) DecideReversal(ctx context.Context, checker string, id int64, 
 	if err := s.MayStaff(ctx, checker, ActReversalDecide); err != nil {
 		return Reversal{}, err
 	}
-	reason, err := checkReason(reason)
+	reason, err := CheckReason(reason)
 	if err != nil {
 		return Reversal{}, err
 	}
@@ -306,7 +323,7 @@ func (s *Service) DecideReversal(ctx context.Context, checker string, id int64, 
 				return err
 			}
 			if now.State != state || now.Checker != checker {
-				return fmt.Errorf("it is %s already", now.State)
+				return fmt.Errorf("%w: it is %s already", ErrDecided, now.State)
 			}
 			return nil
 		}

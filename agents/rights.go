@@ -45,7 +45,11 @@ const (
 	ActReversalDecide Action = "reversal_decide"
 	ActCustomerLookup Action = "customer_lookup"
 	ActReconcile      Action = "reconcile"
+	ActReconcileNote  Action = "reconcile_note"
+	ActReconcileClose Action = "reconcile_close"
+	ActPhotoView      Action = "photo_view"
 	ActLogViewAll     Action = "log_view_all"
+	ActFactorReset    Action = "factor_reset"
 )
 
 // rights is every right there is: an action, what it is, and the roles that may
@@ -78,7 +82,11 @@ const rights = `
 	reversal_decide    staff   checker
 	customer_lookup    staff   checker care
 	reconcile          staff   maker checker
+	reconcile_note     staff   maker
+	reconcile_close    staff   checker
+	photo_view         staff   checker care
 	log_view_all       staff   checker
+	factor_reset       staff   maker checker care
 `
 
 // right is an action's line: what it is, and who may.

@@ -131,7 +131,7 @@ func (c *call) turnAway() error {
 	if c.route.body > 0 {
 		c.w.Header().Set("Connection", "close") // nobody waits for what is not read
 	}
-	if c.session != nil {
+	if c.session != nil && !c.halfway() {
 		return c.refusePage(http.StatusForbidden, "not_yours")
 	}
 	next := ""
@@ -141,7 +141,10 @@ func (c *call) turnAway() error {
 		next = "/agents/done/" + c.field("ref") // perhaps it was paid
 	}
 	to := "/agents/in"
-	if strings.HasPrefix(c.r.URL.Path, "/agents/staff/") {
+	switch {
+	case c.halfway():
+		to = "/agents/staff/code"
+	case strings.HasPrefix(c.r.URL.Path, "/agents/staff/"):
 		to = "/agents/staff/in"
 	}
 	if next = local(next); next != "" {

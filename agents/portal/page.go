@@ -86,6 +86,8 @@ func (p *portal) functions(lang string) template.FuncMap {
 		"when":     func(at time.Time) string { return at.In(country.Zone).Format("2/1/06 15:04") },
 		"clock":    func(at time.Time) string { return at.In(country.Zone).Format("15:04") },
 		"number":   func(n int64) string { return strconv.FormatInt(n, 10) },
+		"age":      func(at time.Time) (string, error) { return p.age(lang, at) },
+		"person":   func(actor string) string { return p.person(actor) },
 		"kind":     func(l accounts.Line) string { return p.kind(lang, l.Kind) },
 	}
 }
@@ -109,7 +111,7 @@ func (c *call) page(status int, name string, v view) error {
 	if v.Form, err = c.formToken(); err != nil {
 		return err
 	}
-	v.Lang, v.CSS, v.JS, v.Brand, v.SignedIn, v.Path = c.lang, c.css, c.js, c.Accounts.Country().Brand, c.session != nil, "/agents/"
+	v.Lang, v.CSS, v.JS, v.Brand, v.SignedIn, v.Path = c.lang, c.css, c.js, c.Accounts.Country().Brand, c.session != nil && !c.halfway(), "/agents/"
 	if c.r.Method == get {
 		v.Path = cmp.Or(local(c.r.URL.RequestURI()), v.Path)
 	}

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"slices"
 
 	"tuma/agents"
 )
@@ -40,6 +41,10 @@ const (
 // routes are all addresses but those of static files. A new page is a line here,
 // its file in pages, its function, and its words.
 func routes() []route {
+	return slices.Concat(operatorRoutes(), staffRoutes())
+}
+
+func operatorRoutes() []route {
 	return []route{
 		{method: get, path: "/agents/{$}", right: anybody, serve: (*call).front},
 		{method: get, path: "/agents/", right: anybody, serve: (*call).notFound},
@@ -66,13 +71,5 @@ func routes() []route {
 		{method: get, path: "/agents/entries", right: agents.ActEntriesView, serve: (*call).entries, menu: "entries"},
 		{method: get, path: "/agents/entries.csv", right: agents.ActEntriesView, serve: (*call).entriesCSV},
 		{method: get, path: "/agents/entries/{code}", right: agents.ActEntriesView, serve: (*call).entry},
-
-		{method: get, path: "/agents/staff/in", right: anybody, serve: (*call).showStaffIn},
-		{method: post, path: "/agents/staff/in", right: anybody, serve: (*call).staffIn, stale: (*call).showStaffIn},
-		{method: get, path: "/agents/staff/float", right: agents.ActFloatWaiting, serve: (*call).showFloat, menu: "float"},
-		{method: post, path: "/agents/staff/float/request", right: agents.ActFloatMake, serve: (*call).askFloat},
-		{method: post, path: "/agents/staff/float/approve", right: agents.ActFloatCheck, serve: (*call).giveFloat},
-		{method: get, path: "/agents/staff/customer", right: agents.ActCustomerLookup, serve: (*call).showLookUp, menu: "customer"},
-		{method: post, path: "/agents/staff/customer", right: agents.ActCustomerLookup, serve: (*call).lookUp},
 	}
 }

@@ -39,6 +39,7 @@ type session struct {
 	MSISDN   phone.Number   `db:"msisdn"`
 	Staff    sql.NullString `db:"staff"`
 	PINAt    sql.NullTime   `db:"pin_at"`
+	FactorAt sql.NullTime   `db:"factor_at"` // of staff: which second factor opened it
 	Created  time.Time      `db:"created_at"`
 	Seen     time.Time      `db:"last_seen"`
 }
@@ -83,7 +84,7 @@ func (c *call) newVisit() (err error) {
 }
 
 const (
-	sqlSession = `select token, operator, msisdn, staff, pin_at, created_at, last_seen from portal_session where token = $1`
+	sqlSession = `select token, operator, msisdn, staff, pin_at, factor_at, created_at, last_seen from portal_session where token = $1`
 	sqlSeen    = `update portal_session set last_seen = $2 where token = $1`
 	sqlLeave   = `delete from portal_session where token = $1`
 )
@@ -110,7 +111,7 @@ func (c *call) who() error {
 	}
 	good := now.Sub(s.Seen) < idleFor && now.Sub(s.Created) < sessionFor
 	if good && s.Staff.Valid {
-		good, err = c.asStaff(ctx, s.Staff.String)
+		good, err = c.asStaff(ctx, s)
 	} else if good {
 		good, err = c.asOperator(ctx, s)
 	}
@@ -158,29 +159,37 @@ func (c *call) asOperator(ctx context.Context, s *session) (bool, error) {
 	return o.ID == s.Operator.Int64 && !o.Frozen && chosen && at.Equal(s.PINAt.Time), nil
 }
 
-func (c *call) asStaff(ctx context.Context, name string) (bool, error) {
-	c.staff, c.roles = name, nil
-	for _, role := range []string{"maker", "checker", "care"} {
-		err := c.Agents.May(ctx, name, role)
-		switch {
-		case err == nil:
-			c.roles = append(c.roles, role)
-		case !errors.Is(err, agents.ErrNotStaff):
-			return false, err
-		}
+// asStaff lets a member of staff who has given the code act in the role; who has
+// not is nobody yet, and for as long as a code is good.
+func (c *call) asStaff(ctx context.Context, s *session) (bool, error) {
+	role, factor, err := c.Agents.Standing(ctx, s.Staff.String)
+	if errors.Is(err, agents.ErrNotStaff) {
+		return false, nil
 	}
-	return len(c.roles) > 0, nil
+	if err != nil {
+		return false, err
+	}
+	c.staff = s.Staff.String
+	if !s.FactorAt.Valid {
+		return c.Pool.Now().Sub(s.Created) < codeFor, nil
+	}
+	c.roles = []string{role}
+	return s.FactorAt.Time.Equal(factor), nil
 }
+
+// halfway tells whether a member of staff has given the password and not the code.
+func (c *call) halfway() bool { return c.session != nil && len(c.roles) == 0 }
 
 const (
 	sqlNewSession = `
-insert into portal_session (token, operator, msisdn, staff, pin_at, created_at, last_seen)
-values ($1, nullif($2::bigint, 0), $3, nullif($4, ''), $5, $6, $6)`
+insert into portal_session (token, operator, msisdn, staff, pin_at, factor_at, created_at, last_seen)
+values ($1, nullif($2::bigint, 0), $3, nullif($4, ''), $5, $6, $7, $7)`
 	sqlOldSessions = `delete from portal_session where last_seen < $1`
 )
 
 // enter signs somebody in: always under a new token, whatever the browser sent.
-func (c *call) enter(o agents.Operator, staff string) error {
+// Staff whose factor is the zero time have the code before them.
+func (c *call) enter(o agents.Operator, staff string, factor time.Time) error {
 	ctx := c.r.Context()
 	secret, err := c.token()
 	if err != nil {
@@ -200,7 +209,7 @@ func (c *call) enter(o agents.Operator, staff string) error {
 		if _, err := tx.Exec(ctx, sqlOldSessions, tx.Now.Add(-sessionFor)); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlNewSession, hashed(secret), o.ID, string(o.Phone), staff, pinAt, tx.Now)
+		_, err := tx.Exec(ctx, sqlNewSession, hashed(secret), o.ID, string(o.Phone), staff, pinAt, sql.NullTime{Time: factor, Valid: !factor.IsZero()}, tx.Now)
 		return err
 	})
 	if err != nil {
@@ -208,7 +217,9 @@ func (c *call) enter(o agents.Operator, staff string) error {
 	}
 	c.setCookie(cookieSession, secret, 0)
 	c.setCookie(cookieVisit, "", -time.Second)
-	c.Log.Info("portal: signed in", "operator", o.Phone.Masked(), "staff", staff)
+	if staff == "" || !factor.IsZero() {
+		c.Log.Info("portal: signed in", "operator", o.Phone.Masked(), "staff", staff)
+	}
 	return nil
 }
 

@@ -29,6 +29,9 @@ func (c *call) front() error {
 			return c.redirect(r.path)
 		}
 	}
+	if c.halfway() {
+		return c.redirect("/agents/staff/code")
+	}
 	return c.redirect("/agents/in")
 }
 
@@ -203,7 +206,7 @@ func (c *call) checkPIN(o agents.Operator, pin string) (say string, err error) {
 
 // admit opens the door.
 func (c *call) admit(o agents.Operator) error {
-	if err := c.enter(o, ""); err != nil {
+	if err := c.enter(o, "", time.Time{}); err != nil {
 		return err
 	}
 	return c.redirect(cmp.Or(local(c.field("next")), "/agents/today"))

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +108,7 @@ type world struct {
 	photos   string
 	log      *logged
 	server   *httptest.Server
+	secrets  sync.Map // of second factors, by name
 	n        int
 }
 
@@ -353,12 +355,34 @@ func (b *browser) signIn(number string) *browser {
 	return b
 }
 
+// signInStaff goes through both steps, and the first time sets the second one up.
 func (b *browser) signInStaff(name string) *browser {
 	b.t.Helper()
 	b.get("/agents/staff/in")
 	b.post("/agents/staff/in", "name", name, "password", password)
+	b.follow()
+	if m := secretShown.FindStringSubmatch(b.last.body); m != nil {
+		b.secrets.Store(name, strings.ReplaceAll(m[1], " ", ""))
+	}
+	b.wants(200, "One-time code")
+	b.post("/agents/staff/code", "code", b.oneTime(name))
 	b.wants(303, "/agents/")
 	return b
+}
+
+var secretShown = regexp.MustCompile(`id="secret">([A-Z2-7 ]+)<`)
+
+// oneTime is the next code of a member of staff; time passes until it comes.
+func (w *world) oneTime(name string) string {
+	w.t.Helper()
+	w.clock.pass(30 * time.Second)
+	secret, ok := w.secrets.Load(name)
+	if !ok {
+		w.t.Fatalf("%s has no second factor", name)
+	}
+	code, err := agents.CodeAt(secret.(string), w.clock.now())
+	w.must(err)
+	return code
 }
 
 // follow goes where the last answer leads.
@@ -367,3 +391,5 @@ func (b *browser) follow() answer {
 	b.wants(303)
 	return b.get(b.last.header.Get("Location"))
 }
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }

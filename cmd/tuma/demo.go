@@ -37,12 +37,14 @@ var demoTills = [...]demoTill{
 	{"Uhuru Stores", "Uhuru Stores", "100002", "Neema Wanjiru", "+254722000002", "en", "24000002", 300_00},
 }
 
-// Demo staff, so that float is issued as it will be: by two people.
+// Demo staff, so that float is issued as it will be: by two people. The secret of
+// their one-time codes is the same for all, as their password is.
 const (
 	demoMaker    = "wanjiku"
 	demoChecker  = "otieno"
 	demoCare     = "zawadi"
 	demoPassword = "demo-password"
+	demoSecret   = "TUMATUMATUMATUMATUMATUMATUMATUMA"
 )
 
 // seed makes the demo people, once: every step has a key of its own, so that a
@@ -54,6 +56,9 @@ func seed(ctx context.Context, s *service) error {
 	}
 	for name, role := range map[string]string{demoMaker: "maker", demoChecker: "checker", demoCare: "care"} {
 		if err := s.agents.CreateStaff(ctx, name, demoPassword, role); err != nil && !errors.Is(err, agents.ErrExists) {
+			return err
+		}
+		if err := s.agents.DemoFactor(ctx, name, demoSecret); err != nil && !errors.Is(err, agents.ErrExists) {
 			return err
 		}
 	}

@@ -117,7 +117,9 @@ func (c *operatorCreate) Run(ctx context.Context) error {
 }
 
 type staffCommand struct {
-	Create staffCreate `cmd:"" help:"Register a member of staff; the password is asked for."`
+	Create      staffCreate      `cmd:"" help:"Register a member of staff; the password is asked for."`
+	ResetFactor staffResetFactor `cmd:"" help:"Take a colleague's second factor away whose phone is lost; the next sign-in sets up another."`
+	Code        staffCode        `cmd:"" help:"An authenticator in the terminal: print the one-time code of a secret."`
 }
 
 type staffCreate struct {
