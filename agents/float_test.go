@@ -104,7 +104,7 @@ func TestFloatRequestsAreChecked(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if _, err := w.ApproveFloat(ctx, "charles", 4711); err == nil || !strings.Contains(err.Error(), "no float request 4711") {
+	if _, err := w.ApproveFloat(ctx, "charles", 4711); err == nil || !strings.Contains(err.Error(), "no such float request: 4711") {
 		t.Error(err)
 	}
 	if _, err := w.ApproveFloat(ctx, "mary", 1); !errors.Is(err, ErrNotStaff) {

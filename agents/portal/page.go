@@ -86,6 +86,7 @@ func (p *portal) functions(lang string) template.FuncMap {
 		"when":     func(at time.Time) string { return at.In(country.Zone).Format("2/1/06 15:04") },
 		"clock":    func(at time.Time) string { return at.In(country.Zone).Format("15:04") },
 		"number":   func(n int64) string { return strconv.FormatInt(n, 10) },
+		"day":      func(at time.Time) string { return at.In(country.Zone).Format("2/1/06") },
 		"age":      func(at time.Time) (string, error) { return p.age(lang, at) },
 		"person":   func(actor string) string { return p.person(actor) },
 		"kind":     func(l accounts.Line) string { return p.kind(lang, l.Kind) },

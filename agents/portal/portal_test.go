@@ -109,7 +109,7 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 			if r.path == "/agents/out" && may {
 				continue // tried last, elsewhere
 			}
-			path := strings.NewReplacer("{$}", "", "{token}", strings.Repeat("0", 32), "{code}", "UKM2222222", "{id}", "9999").Replace(r.path)
+			path := strings.NewReplacer("{$}", "", "{token}", strings.Repeat("0", 32), "{code}", "UKM2222222", "{id}", "9999", "{name}", "0123456789abcdef", "{till}", "999999").Replace(r.path)
 			if r.silent {
 				b.opens(path)
 			} else if r.method == get {

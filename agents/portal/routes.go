@@ -41,7 +41,7 @@ const (
 // routes are all addresses but those of static files. A new page is a line here,
 // its file in pages, its function, and its words.
 func routes() []route {
-	return slices.Concat(operatorRoutes(), staffRoutes())
+	return slices.Concat(operatorRoutes(), officeRoutes(), staffRoutes())
 }
 
 func operatorRoutes() []route {
