@@ -172,7 +172,7 @@ func (s *Service) CloseDay(ctx context.Context, o Operator, counted money.Amount
 // of the last one of the page before. CashIn and CashOut are not told of those
 // that are closed. Refusals: frozen, not_allowed.
 func (s *Service) Days(ctx context.Context, o Operator, before time.Time, n int) ([]Day, error) {
-	if err := o.May(ActFloatView); err != nil {
+	if err := o.May(ActDayView); err != nil {
 		return nil, err
 	}
 	var rows []dayRow

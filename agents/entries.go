@@ -123,6 +123,9 @@ func (s *Service) entry(r ledger.Receipt, o Operator) Entry {
 			e.Commission += p.Amount
 		}
 	}
+	if e.Kind == "payout" {
+		e.Other = "" // it is the till's own
+	}
 	party := "to"
 	if e.In {
 		party = "from"

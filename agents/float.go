@@ -364,6 +364,45 @@ func (s *Service) DeclineFloat(ctx context.Context, staff string, id int64, reas
 	return nil
 }
 
+func placeName(s string) string { return strings.Join(strings.Fields(strings.ToUpper(s)), " ") }
+
+// transferTo finds where float may be moved to from the operator's till.
+func (s *Service) transferTo(ctx context.Context, o Operator, to string, a money.Amount) (Till, error) {
+	if err := o.May(ActFloatTransfer); err != nil {
+		return Till{}, err
+	}
+	if a <= 0 || a > ledger.MaxAmount {
+		return Till{}, accounts.Refuse("bad_amount")
+	}
+	if to == o.Till.place() {
+		return Till{}, accounts.Refuse("self")
+	}
+	if strings.Trim(to, "0123456789") != "" {
+		if _, err := checkTitle(to); err != nil {
+			return Till{}, ErrNoHeadOffice
+		}
+	}
+	t, err := s.counter(ctx, to)
+	if err == nil && !o.Till.reaches(t) {
+		err = ErrOtherNetwork
+	}
+	return t, err
+}
+
+// QuoteTransfer tells whom float would go to; refusals as in TransferFloat. The
+// book decides again when it is moved.
+func (s *Service) QuoteTransfer(ctx context.Context, o Operator, to string, a money.Amount) (Till, error) {
+	t, err := s.transferTo(ctx, o, placeName(to), a)
+	if err != nil {
+		return Till{}, err
+	}
+	float, err := s.accounts.Book().Account(ctx, o.Till.float)
+	if err == nil && float.Balance < a {
+		err = accounts.Refuse("float_low")
+	}
+	return t, err
+}
+
 // TransferFloat moves float from the operator's till, or head office, to another
 // till of the same agent or head office, or to its head office by name;
 // ErrOtherNetwork, ErrNoHeadOffice. Done.Balance is the
@@ -371,7 +410,7 @@ func (s *Service) DeclineFloat(ctx context.Context, staff string, id int64, reas
 // bad_amount, self, then as in Till, float_low; the same ref again as in
 // accounts.Send.
 func (s *Service) TransferFloat(ctx context.Context, ref string, o Operator, to string, a money.Amount) (accounts.Done, error) {
-	to = strings.Join(strings.Fields(strings.ToUpper(to)), " ")
+	to = placeName(to)
 	d, err := s.transferFloat(ctx, ref, o, to, a)
 	d, err = s.accounts.OrFirst(ctx, accounts.Payment{Ref: ref, Kind: "transfer", From: o.Till.float, To: to, Amount: a}, d, err)
 	if err == nil && !d.Again {
@@ -381,21 +420,9 @@ func (s *Service) TransferFloat(ctx context.Context, ref string, o Operator, to 
 }
 
 func (s *Service) transferFloat(ctx context.Context, ref string, o Operator, to string, a money.Amount) (accounts.Done, error) {
-	if err := o.May(ActFloatTransfer); err != nil {
-		return accounts.Done{}, err
-	}
-	if a <= 0 || a > ledger.MaxAmount {
-		return accounts.Done{}, accounts.Refuse("bad_amount")
-	}
-	if to == o.Till.place() {
-		return accounts.Done{}, accounts.Refuse("self")
-	}
-	t, err := s.counter(ctx, to)
+	t, err := s.transferTo(ctx, o, to, a)
 	if err != nil {
 		return accounts.Done{}, err
-	}
-	if !o.Till.reaches(t) {
-		return accounts.Done{}, ErrOtherNetwork
 	}
 	told, err := s.operatorsAt(ctx, t)
 	if err != nil {

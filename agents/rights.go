@@ -27,6 +27,7 @@ const (
 	ActCommissionView   Action = "commission_view"
 	ActCommissionPayout Action = "commission_payout"
 	ActOperatorsManage  Action = "operators_manage"
+	ActDayView          Action = "day_view"
 	ActDayOpen          Action = "day_open"
 	ActDayClose         Action = "day_close"
 	ActEntriesView      Action = "entries_view"
@@ -67,6 +68,7 @@ const rights = `
 	commission_view    view    owner assistant auditor head
 	commission_payout  money   owner head
 	operators_manage   change  owner head
+	day_view           view    owner assistant auditor
 	day_open           change  owner assistant
 	day_close          change  owner assistant
 	entries_view       view    owner assistant auditor head

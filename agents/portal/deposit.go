@@ -33,7 +33,16 @@ func (c *call) depositPage(status int, say string) error {
 	if err != nil {
 		return err
 	}
-	return c.page(status, "deposit", view{Title: "deposit", Say: say, Data: depositForm{Ref: ref, Number: clip(c.field("number")), Amount: clip(c.field("amount"))}})
+	return c.page(status, "deposit", view{Title: "deposit", Say: say, Deposit: &depositForm{Ref: ref, Number: clip(c.field("number")), Amount: clip(c.field("amount"))}})
+}
+
+// nextDeposit is the form of a new deposit on another page, for those who may.
+func (c *call) nextDeposit() (*depositForm, error) {
+	if !c.may(agents.ActDeposit) {
+		return nil, nil
+	}
+	ref, err := c.token()
+	return &depositForm{Ref: ref}, err
 }
 
 // wish reads a deposit's form and prices it. When the form's token has moved
@@ -149,6 +158,13 @@ func (c *call) done() error {
 			return c.asked(token, a)
 		}
 		if !errors.Is(err, accounts.ErrNoApproval) {
+			return fmt.Errorf("portal: %w", err)
+		}
+		f, err := c.Agents.FloatByRef(c.r.Context(), c.operator, "portal:"+token)
+		if err == nil {
+			return c.askedFloatPage(f)
+		}
+		if !errors.Is(err, agents.ErrNoFloatRequest) {
 			return fmt.Errorf("portal: %w", err)
 		}
 		return c.page(http.StatusNotFound, "waiting", view{Title: "nothing_done", Say: c.t("nothing_done.more"), Data: "/agents/live/" + token})

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -98,8 +99,6 @@ func (c *call) entriesCSV() error {
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
 	rows := [][]string{{c.t("csv.time"), c.t("receipt"), c.t("csv.kind"), c.t("csv.in"), c.t("csv.out"), c.t("commission"), c.t("float"), c.t("csv.other"), c.t("number")}}
 	for _, e := range list {
 		in, out := "", c.plain(e.Amount)
@@ -110,6 +109,13 @@ func (c *call) entriesCSV() error {
 			e.At.In(c.Accounts.Country().Zone).Format(time.DateTime), e.Code, c.kind(c.lang, e.Kind), in, out, c.plain(e.Commission), c.plain(e.Float), e.Other, e.Number,
 		})
 	}
+	return c.file("entries", rows)
+}
+
+// file answers with a table for spreadsheets, named after the till and what it is.
+func (c *call) file(name string, rows [][]string) error {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
 	for _, row := range rows {
 		for i := range row {
 			row[i] = cell(row[i])
@@ -119,7 +125,11 @@ func (c *call) entriesCSV() error {
 		}
 	}
 	w.Flush()
-	c.w.Header().Set("Content-Disposition", `attachment; filename="till-`+c.operator.Till.Number+`.csv"`)
+	place := c.operator.Till.Number
+	if place == "" {
+		place = "office"
+	}
+	c.w.Header().Set("Content-Disposition", `attachment; filename="`+place+"-"+name+`.csv"`)
 	return c.write(http.StatusOK, "text/csv; charset=utf-8", b.Bytes())
 }
 
@@ -132,14 +142,7 @@ func cell(s string) string {
 }
 
 // plain writes an amount for programs: 1234.50.
-func (c *call) plain(a money.Amount) string {
-	digits := c.Accounts.Country().Currency.Exponent
-	s := fmt.Sprintf("%0*d", digits+1, int64(a))
-	if digits == 0 {
-		return s
-	}
-	return s[:len(s)-digits] + "." + s[len(s)-digits:]
-}
+func (c *call) plain(a money.Amount) string { return c.Accounts.Country().Currency.Plain(a) }
 
 // midnight is when today began.
 func (c *call) midnight() time.Time {
@@ -162,17 +165,28 @@ func (c *call) entry() error {
 // receiptForm is an entry as it is shown and printed.
 type receiptForm struct {
 	agents.Entry
-	Till agents.Till
-	QR   template.HTML
+	Till       agents.Till
+	QR         template.HTML
+	Disputed   *agents.Reversal // nil: it was not
+	MayDispute bool
 }
 
 func (c *call) receiptPage(e agents.Entry, say string) error {
 	at := e.At.In(c.Accounts.Country().Zone).Format("2/1/06 15:04")
-	square, err := square(strings.Join([]string{c.Accounts.Country().Brand, e.Code, c.kind(c.lang, e.Kind), c.Accounts.Money(e.Amount), at, c.operator.Till.Number}, " "))
+	square, err := square(strings.Join([]string{c.Accounts.Country().Brand, e.Code, c.kind(c.lang, e.Kind), c.Accounts.Money(e.Amount), at, cmp.Or(c.operator.Till.Number, c.operator.Till.Name)}, " "))
 	if err != nil {
 		return err
 	}
-	return c.page(http.StatusOK, "receipt", view{Title: "receipt", Say: say, Good: true, Data: receiptForm{e, c.operator.Till, square}})
+	form := receiptForm{Entry: e, Till: c.operator.Till, QR: square}
+	if form.Disputed, err = c.disputed(e); err != nil {
+		return err
+	}
+	form.MayDispute = form.Disputed == nil && c.may(agents.ActReversalAsk) && c.Agents.Disputable(e)
+	next, err := c.nextDeposit()
+	if err != nil {
+		return err
+	}
+	return c.page(http.StatusOK, "receipt", view{Title: "receipt", Say: say, Good: true, Data: form, Deposit: next})
 }
 
 // square draws a text as a QR code. What is drawn are numbers only.

@@ -61,7 +61,11 @@ func (c *call) happened(ref string) (bool, error) {
 	}
 	a, err := c.Agents.AskedByRef(c.r.Context(), c.operator, ref)
 	if errors.Is(err, accounts.ErrNoApproval) {
-		return false, nil
+		_, err := c.Agents.FloatByRef(c.r.Context(), c.operator, ref)
+		if errors.Is(err, agents.ErrNoFloatRequest) {
+			return false, nil
+		}
+		return err == nil, err
 	}
 	return err == nil && a.State != accounts.ApprovalPending, err
 }

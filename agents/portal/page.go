@@ -27,11 +27,14 @@ type view struct {
 	Say   string // what went wrong or right, above the page
 	Good  bool   // it went right
 	Data  any
+	// Deposit is the first form of a deposit, on pages from which the next one
+	// begins: its own page is one more journey over a slow link. nil: not here.
+	Deposit *depositForm
 
 	// Filled in for all.
 	Lang, CSS, JS, Brand, Who, Form string
 	Languages                       []language
-	Menu                            []menuLine
+	Menu, More                      []menuLine // More is what the first row has no room for
 	SignedIn                        bool
 	Path                            string
 }
@@ -45,6 +48,9 @@ type menuLine struct {
 	Path, Word string
 	Here       bool
 }
+
+// menuRow is how many pages the menu names before the rest is folded away.
+const menuRow = 4
 
 // parse reads the pages, once for each language, with the words bound.
 func (p *portal) parse() error {
@@ -85,6 +91,13 @@ func (p *portal) functions(lang string) template.FuncMap {
 		"national": func(n phone.Number) string { return country.Phone.National(n) },
 		"when":     func(at time.Time) string { return at.In(country.Zone).Format("2/1/06 15:04") },
 		"clock":    func(at time.Time) string { return at.In(country.Zone).Format("15:04") },
+		"date":     func(day time.Time) string { return day.Format("2/1/06") },
+		"isodate":  func(day time.Time) string { return day.Format(time.DateOnly) },
+		"month":    func(day time.Time) string { return day.Format("1/2006") },
+		"neg":      func(a money.Amount) money.Amount { return -a },
+		"plain":    country.Currency.Plain,
+		"action":   func(s string) string { return p.logAction(lang, s) },
+		"named":    func(s string) string { return p.logName(lang, s) },
 		"number":   func(n int64) string { return strconv.FormatInt(n, 10) },
 		"day":      func(at time.Time) string { return at.In(country.Zone).Format("2/1/06") },
 		"age":      func(at time.Time) (string, error) { return p.age(lang, at) },
@@ -120,7 +133,7 @@ func (c *call) page(status int, name string, v view) error {
 	case c.staff != "":
 		v.Who = c.staff
 	case c.session != nil:
-		v.Who = c.operator.Till.Number + " " + c.operator.Till.Name
+		v.Who = strings.TrimSpace(c.operator.Till.Number + " " + c.operator.Till.Name)
 	}
 	for _, code := range c.languages {
 		own, _ := c.words.Text(code, "own_name")
@@ -131,6 +144,9 @@ func (c *call) page(status int, name string, v view) error {
 			if r.menu != "" && c.may(r.right) {
 				v.Menu = append(v.Menu, menuLine{r.path, r.menu, c.r.URL.Path == r.path})
 			}
+		}
+		if len(v.Menu) > menuRow+1 {
+			v.Menu, v.More = v.Menu[:menuRow:menuRow], v.Menu[menuRow:]
 		}
 	}
 	var b bytes.Buffer

@@ -3,6 +3,7 @@ package portal
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -109,7 +110,7 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 			if r.path == "/agents/out" && may {
 				continue // tried last, elsewhere
 			}
-			path := strings.NewReplacer("{$}", "", "{token}", strings.Repeat("0", 32), "{code}", "UKM2222222", "{id}", "9999", "{name}", "0123456789abcdef", "{till}", "999999").Replace(r.path)
+			path := strings.NewReplacer("{$}", "", "{token}", strings.Repeat("0", 32), "{code}", "UKM2222222", "{id}", "9999", "{name}", "0123456789abcdef", "{till}", "999999", "{number}", "0733000009").Replace(r.path)
 			if r.silent {
 				b.opens(path)
 			} else if r.method == get {
@@ -618,12 +619,57 @@ func TestOthersAreOutOfReach(t *testing.T) {
 	w.must(os.WriteFile(filepath.Join(w.photos, "x"), nil, 0o600))
 	w.sql(`insert into id_photo (ref, file, customer, msisdn, born, till, operator, created_at)
 		select $1, 'x', s.customer, s.msisdn, date '1990-01-01', '100002', o.id, now() from sim s, operator o where s.msisdn = $2 and o.msisdn = $3`, "portal:"+token, asha, neema)
+	asked := strings.Repeat("e", 32)
+	_, err := w.agents.AskFloat(t.Context(), "portal:"+asked, w.who(neema), 100*shilling, "EQ-THEIRS")
+	w.must(err)
+	theirsInstead := strings.NewReplacer("{token}", token, "{code}", theirs, "{number}", neema[4:])
 	for _, who := range []string{juma, rehema, auditor} {
 		b := w.browser().signIn(who)
-		for _, path := range []string{"/agents/done/" + token, "/agents/entries/" + theirs, "/agents/registered/" + token} {
+		o := w.who(who)
+		// Every address that has an id in it, by its method, with theirs in its place.
+		for _, r := range routes() {
+			if !strings.Contains(strings.ReplaceAll(r.path, "{$}", ""), "{") || strings.HasPrefix(r.path, "/agents/staff/") || strings.HasPrefix(r.path, "/agents/static/") {
+				continue
+			}
+			path := theirsInstead.Replace(r.path)
+			if strings.Contains(path, "{") {
+				t.Fatalf("%s has an id that this test does not know", r.path)
+			}
+			switch {
+			case r.silent:
+				// What has happened is told at once, else nothing is for a while.
+				soon, cancel := context.WithTimeout(t.Context(), time.Second/2)
+				req, err := http.NewRequestWithContext(soon, http.MethodGet, w.server.URL+path, nil)
+				w.must(err)
+				res, err := b.client.Do(req)
+				w.must(err)
+				told, _ := io.ReadAll(res.Body)
+				res.Body.Close()
+				if cancel(); strings.Contains(string(told), "event:") {
+					t.Errorf("%s as %s: %s", path, who, told)
+				}
+				continue
+			case r.method == get:
+				b.get(path)
+			default:
+				b.get("/agents/nothing")
+				b.post(path, "was", "owner always", "role", "auditor", "reason", "not theirs", "pin", canary)
+			}
+			if want := map[bool]int{true: 404, false: 403}[o.May(r.right) == nil]; b.last.status != want {
+				t.Errorf("%s %s as %s: %d, want %d", r.method, path, who, b.last.status, want)
+			}
+		}
+		b.get("/agents/done/" + asked)
+		b.wants(404)
+		b.get("/agents/commission?day=2026-11-22&before=" + theirs)
+		b.wants(422, "no such entry of this till")
+		for _, path := range []string{"/agents/float", "/agents/float?before=99999", "/agents/operators", "/agents/log", "/agents/log?who=" + neema[1:], "/agents/commission?day=2026-11-22",
+			"/agents/commission.csv?day=2026-11-22", "/agents/day"} {
 			b.get(path)
-			if b.last.status != 404 && !(who == auditor && b.last.status == 403) {
-				t.Errorf("%s as %s: %d", path, who, b.last.status)
+			for _, word := range []string{"EQ-THEIRS", "NEEMA", "100002", theirs} {
+				if strings.Contains(b.last.body, word) {
+					t.Errorf("%s as %s shows %s", path, who, word)
+				}
 			}
 		}
 		b.get("/agents/entries?find=" + theirs)
@@ -647,6 +693,15 @@ func TestOthersAreOutOfReach(t *testing.T) {
 	}
 	if got := w.balance(asha); got != 100*shilling {
 		t.Errorf("asha has %d", got)
+	}
+	// What lists to choose from do not offer is not taken either.
+	b.get("/agents/float/send")
+	b.post("/agents/float/send", "ref", b.ref, "to", "100002", "amount", "10", "pin", canary)
+	b.wants(422, "not a till of yours")
+	b.post("/agents/operators/new", "number", "0722000077", "name", "Kariuki Maina", "id", "24001234", "till", "100002", "role", "owner", "lang", "en", "pin", canary)
+	b.wants(422, "not a till of yours")
+	if o := w.who(neema); o.Frozen || o.Role != "owner" || w.count(`select count(*) from operator where till = '100002'`) != 1 || w.count(`select count(*) from reversal_request`) != 0 {
+		t.Errorf("%+v", o)
 	}
 	own := w.browser().signIn(neema)
 	own.get("/agents/entries/" + theirs)
@@ -731,6 +786,28 @@ func TestNothingKeyedInIsMarkup(t *testing.T) {
 	b.get("/agents/deposit")
 	for _, path := range []string{"/agents/deposit/check", "/agents/deposit"} {
 		b.post(path, "ref", b.ref, "number", bad, "amount", bad, "pin", bad)
+		clean(b, path)
+	}
+	for _, path := range []string{"/agents/log?who=", "/agents/log?day=", "/agents/commission?day=", "/agents/commission?month=", "/agents/float?before=", "/agents/day?before=", "/agents/operators?from=", "/agents/operators/"} {
+		b.get(path + url.PathEscape(bad))
+		clean(b, path)
+	}
+	code := w.deposit(juma, 500)
+	for _, path := range []string{"/agents/float/ask", "/agents/float/send/check", "/agents/float/send", "/agents/float/return", "/agents/float/alert", "/agents/commission/payout",
+		"/agents/day/open", "/agents/operators/new", "/agents/operators/0722000011/duty", "/agents/operators/0722000011/freeze", "/agents/entries/" + code + "/reversal"} {
+		b.get("/agents/float/ask")
+		b.post(path, "ref", b.ref, "number", bad, "amount", bad, "bank", bad, "to", bad, "low", bad, "was", "false", "cash", bad, "day", bad, "name", bad, "id", bad, "till", bad,
+			"role", bad, "lang", bad, "from", bad, "reason", bad, "pin", "")
+		clean(b, path)
+	}
+	// A reason that was kept comes back in the log and on the receipt.
+	b.post("/agents/operators/0722000011/freeze", "was", "false", "reason", bad, "pin", canary)
+	b.wants(303)
+	b.post("/agents/entries/"+code+"/reversal", "reason", bad, "pin", canary)
+	b.wants(303)
+	for _, path := range []string{"/agents/log", "/agents/entries/" + code} {
+		b.get(path)
+		b.wants(200, "&lt;script&gt;alert")
 		clean(b, path)
 	}
 	b.get("/agents/register")
@@ -891,13 +968,36 @@ func TestPagesAreSmall(t *testing.T) {
 	}
 	b, mary, zawadi := w.browser().signIn(juma), w.browser().signInStaff("mary"), w.browser().signInStaff("zawadi")
 	code := w.deposit(juma, 500)
-	for path, who := range map[string]*browser{
-		"/agents/today": b, "/agents/deposit": b, "/agents/register": b, "/agents/entries": b, "/agents/entries/" + code: b,
-		"/agents/done/" + fmt.Sprintf("%032x", w.n): b, "/agents/staff/float": mary, "/agents/staff/customer": zawadi,
-	} {
+	w.second()
+	for i := range 12 { // full pages, of different things
+		_, err := w.agents.AskFloat(t.Context(), fmt.Sprint("small", i), w.who(juma), money.Amount(1000+137*i)*shilling, fmt.Sprintf("EQ-%x", 7919*(i+40)))
+		w.must(err)
+	}
+	for range 11 {
+		_, err := w.agents.OpenDay(t.Context(), w.who(juma), 700*shilling)
+		w.must(err)
+		_, err = w.agents.CloseDay(t.Context(), w.who(juma), 750*shilling)
+		w.must(err)
+		w.clock.pass(24 * time.Hour)
+	}
+	b, mary, zawadi = w.browser().signIn(juma), w.browser().signInStaff("mary"), w.browser().signInStaff("zawadi")
+	code = w.deposit(juma, 500)
+	pages := map[string]*browser{
+		"/agents/staff/float": mary, "/agents/staff/customer": zawadi, "/agents/operators/0722000011": b, "/agents/commission?day=2026-11-22": b,
+	}
+	for _, r := range routes() { // and every page of an owner
+		path := strings.NewReplacer("{code}", code, "{token}", fmt.Sprintf("%032x", w.n), "{number}", "0722000011").Replace(r.path)
+		if r.method == get && agents.RoleMay("owner", r.right) && !r.silent {
+			pages[path] = b
+		}
+	}
+	for path, who := range pages {
 		if n := size(who, path); n > 5<<10 {
 			t.Errorf("%s has %d bytes", path, n)
 		}
+	}
+	if len(pages) < 20 {
+		t.Errorf("only %d pages", len(pages))
 	}
 }
 

@@ -22,7 +22,8 @@ func triesOfNumber() redis_rate.Limit {
 
 func triesOfAddress() redis_rate.Limit { return redis_rate.PerMinute(60) }
 
-// front leads everybody to the first of their pages.
+// front leads everybody to the first of their pages, and shows strangers where to
+// sign in at once: a redirect is one more journey over a slow link.
 func (c *call) front() error {
 	for _, r := range routes() {
 		if r.menu != "" && c.may(r.right) {
@@ -32,7 +33,7 @@ func (c *call) front() error {
 	if c.halfway() {
 		return c.redirect("/agents/staff/code")
 	}
-	return c.redirect("/agents/in")
+	return c.showSignIn()
 }
 
 func (c *call) setLang() error {

@@ -16,6 +16,8 @@ type todayForm struct {
 	Last    []agents.Entry
 	In, Out money.Amount // cash over the counter
 	Hours   []bar        // none: nothing has happened yet
+	MayAsk  bool         // for float
+	ByTill  bool         // it has a drawer; a head office has none
 }
 
 // bar is one hour of the chart: what came in as cash, and what went out, as
@@ -47,9 +49,13 @@ func (c *call) today() error {
 	if err != nil {
 		return err
 	}
-	form := todayForm{Position: position, Last: last}
+	form := todayForm{Position: position, Last: last, MayAsk: c.may(agents.ActFloatRequest), ByTill: c.may(agents.ActDayView)}
 	form.Hours, form.In, form.Out = c.chart(all)
-	return c.page(http.StatusOK, "today", view{Title: "today", Data: form})
+	next, err := c.nextDeposit()
+	if err != nil {
+		return err
+	}
+	return c.page(http.StatusOK, "today", view{Title: "today", Data: form, Deposit: next})
 }
 
 // chart adds the day's cash up by hours: a deposit brings cash, a withdrawal

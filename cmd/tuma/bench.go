@@ -17,8 +17,9 @@ import (
 )
 
 type benchCommand struct {
-	Post benchPost `cmd:"" help:"Whole payments at the book, beside pgbench if asked."`
-	USSD benchUSSD `cmd:"" name:"ussd" help:"Whole payments over HTTP: USSD steps and payments a second."`
+	Post   benchPost   `cmd:"" help:"Whole payments at the book, beside pgbench if asked."`
+	Portal benchPortal `cmd:"" help:"What an operator waits for in the portal over a 2G link."`
+	USSD   benchUSSD   `cmd:"" name:"ussd" help:"Whole payments over HTTP: USSD steps and payments a second."`
 }
 
 // bench is a machine of its own for one measurement: PostgreSQL with fsync on,
@@ -30,6 +31,12 @@ type bench struct {
 }
 
 func startBench(ctx context.Context, redisKind string) (b *bench, err error) {
+	return startServers(ctx, redisKind, true)
+}
+
+// startServers is a bench whose database is worn in, or, where nothing is measured
+// that a commit could delay, new.
+func startServers(ctx context.Context, redisKind string, worn bool) (b *bench, err error) {
 	b = &bench{}
 	defer func() {
 		if err != nil {
@@ -53,8 +60,10 @@ func startBench(ctx context.Context, redisKind string) (b *bench, err error) {
 		return nil, err
 	}
 	b.databaseURL, b.pgbench = pg.URL("tuma"), pg.Tool("pgbench")
-	if err := wearIn(ctx, b.pgbench, b.databaseURL, dir); err != nil {
-		return nil, err
+	if worn {
+		if err := wearIn(ctx, b.pgbench, b.databaseURL, dir); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := db.Migrate(ctx, b.databaseURL); err != nil {
 		return nil, err

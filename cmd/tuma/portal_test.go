@@ -11,7 +11,8 @@ import (
 )
 
 // TestPortalInTheBrowser signs an operator in with the code that comes to his
-// simulated phone, and takes cash from a customer whose phone is told.
+// simulated phone, takes cash from a customer whose phone is told, and pays cash
+// that the customer approves on the phone: the page that waits hears of it.
 func TestPortalInTheBrowser(t *testing.T) {
 	t.Parallel()
 	const asha, juma = "+254712000001", "+254722000001"
@@ -40,13 +41,45 @@ func TestPortalInTheBrowser(t *testing.T) {
 	types("code", regexp.MustCompile(`\d{6}`).FindString(reads(juma, "code to sign in")))
 	types("pin", demoPIN+kb.Enter)
 	p.sees("main dl", "Ksh50,000.00")
-	p.do(chromedp.Click(chromedp.CSS(`nav a[href="/agents/deposit"]`)), chromedp.WaitReady(chromedp.ID("amount")))
-	types("number", "0712000001")
+	types("number", "0712000001") // a deposit begins on the page of the day
 	types("amount", "1500"+kb.Enter)
 	p.sees("main", "ASHA JUMA")
 	types("pin", demoPIN+kb.Enter)
 	p.sees(".good", "Done.")
 	p.shoot("portal")
 	reads(asha, "Ksh1,500.00")
-	b.wantNoHits("a deposit in the portal")
+
+	shows(t, b.url, asha) // switches the phone on
+	ask := func(amount string) {
+		t.Helper()
+		p.do(chromedp.Click(chromedp.CSS(`nav a[href="/agents/withdraw"]`)), chromedp.WaitReady(chromedp.CSS(`form[action="/agents/withdraw/check"] #amount`)))
+		types("number", "0712000001")
+		types("amount", amount+kb.Enter)
+		p.sees("main", "Pay the cash only")
+		types("pin", demoPIN+kb.Enter)
+		p.sees(".say", "Do not pay yet")
+	}
+	ask("200")
+	p.shoot("portal-asked")
+	if s := shows(t, b.url, asha); !s.Open || !strings.HasPrefix(s.Screen, "100001 MAMA PIMA SHOP asks: withdraw Ksh200.00.") {
+		t.Fatalf("pushed: %+v", s)
+	}
+	press(t, b.url, asha, "type", "input", "1")
+	paid := press(t, b.url, asha, "type", "input", demoPIN)
+	if paid.Open || !strings.Contains(paid.Screen, "Confirmed. MAMA PIMA SHOP pays you Ksh200.00") {
+		t.Fatalf("approved: %+v", paid)
+	}
+	p.sees("main dl", paid.Screen[:10]) // the receipt, without anybody having pressed anything
+	p.sees("main", "Withdrawn")
+	p.shoot("portal-paid")
+	reads(juma, "pay Ksh200.00 cash to ASHA JUMA")
+
+	ask("100")
+	press(t, b.url, asha, "type", "input", "2")
+	p.sees("main", "pay nothing")
+	b.settled()
+	if n := b.count(`select count(*) from entry where kind = 'withdraw'`); n != 1 {
+		t.Errorf("%d withdrawals", n)
+	}
+	b.wantNoHits("cash in and out in the portal")
 }
