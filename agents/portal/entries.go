@@ -181,7 +181,8 @@ func (c *call) receiptPage(e agents.Entry, say string) error {
 	if form.Disputed, err = c.disputed(e); err != nil {
 		return err
 	}
-	form.MayDispute = form.Disputed == nil && c.may(agents.ActReversalAsk) && c.Agents.Disputable(e)
+	brokeOff := form.Disputed != nil && form.Disputed.State == "asked"
+	form.MayDispute = c.may(agents.ActReversalAsk) && (brokeOff || form.Disputed == nil && c.Agents.Disputable(e))
 	next, err := c.nextDeposit()
 	if err != nil {
 		return err

@@ -26,8 +26,9 @@ func (c *call) disputePage(status int, say string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.Agents.ReversalOf(c.r.Context(), c.operator, e.Code)
+	v, err := c.Agents.ReversalOf(c.r.Context(), c.operator, e.Code)
 	switch {
+	case err == nil && v.State == "asked": // it broke off before anything was held
 	case err == nil, errors.Is(err, agents.ErrNoReversal) && !c.Agents.Disputable(e):
 		return c.redirect("/agents/entries/" + escape(e.Code))
 	case !errors.Is(err, agents.ErrNoReversal):
@@ -37,14 +38,14 @@ func (c *call) disputePage(status int, say string) error {
 }
 
 // dispute asks for the reversal. A deposit is disputed once: the same form again
-// shows what became of the first.
+// shows what became of the first, or completes it when it broke off.
 func (c *call) dispute() error {
 	code := c.r.PathValue("code")
-	_, err := c.Agents.ReversalOf(c.r.Context(), c.operator, code)
-	if err == nil {
+	v, err := c.Agents.ReversalOf(c.r.Context(), c.operator, code)
+	if err == nil && v.State != "asked" {
 		return c.redirect("/agents/entries/" + escape(code))
 	}
-	if !errors.Is(err, agents.ErrNoReversal) {
+	if err != nil && !errors.Is(err, agents.ErrNoReversal) {
 		return err
 	}
 	if _, err := c.Agents.Entry(c.r.Context(), c.operator, code); errors.Is(err, agents.ErrNoEntry) {

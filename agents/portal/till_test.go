@@ -450,6 +450,14 @@ func TestReversalIsAskedFor(t *testing.T) {
 	}
 	b.get(page + "/reversal")
 	b.wants(303, page)
+	// One that broke off before anything was held is completed by asking again.
+	w.sql(`update reversal_request set state = 'asked', held = 0`)
+	b.get(page)
+	b.wants(200, page+"/reversal")
+	b.get(page + "/reversal")
+	b.wants(200)
+	b.post(page+"/reversal", "reason", "one digit wrong", "pin", canary)
+	b.wants(303, page)
 	open, err := w.agents.OpenReversals(ctx)
 	if w.must(err); len(open) != 1 || open[0].AskedBy != rehema {
 		t.Fatalf("%+v", open)
