@@ -125,22 +125,29 @@ func (b *tab) shoot(name string) {
 // violations to name. Without scripts there is only the picture.
 func (b *tab) inspect(name string) {
 	b.t.Helper()
-	rules := "" // all of them, once
-	for _, size := range [][2]int64{{320, 480}, {240, 320}, {1366, 768}} {
-		for _, scheme := range []string{"light", "dark"} {
-			if !b.script && *shots == "" {
-				continue
-			}
-			b.looks(size[0], size[1], scheme)
-			b.shoot(fmt.Sprintf("%s-%d-%s-js=%v", name, size[0], scheme, b.script))
-			if !b.script {
-				continue
-			}
-			at := fmt.Sprintf("%s at %d, %s", name, size[0], scheme)
-			b.wellSized(at)
-			b.accessible(at, rules)
-			rules = `{runOnly: {type: "rule", values: ["color-contrast", "target-size", "link-in-text-block", "scrollable-region-focusable"]}}` // what looks may change
+	// Sizes do not depend on colours, nor what axe finds of colours on sizes; what is
+	// left out here is a picture alone.
+	const colours = `{runOnly: {type: "rule", values: ["color-contrast", "link-in-text-block"]}}`
+	for _, look := range []struct {
+		width, height int64
+		scheme, rules string
+		only          bool // a picture
+	}{
+		{320, 480, "light", "", false}, {320, 480, "dark", colours, false}, {240, 320, "light", "", false}, {1366, 768, "light", "", false},
+		{240, 320, "dark", "", true}, {1366, 768, "dark", "", true},
+	} {
+		only := look.only || !b.script
+		if only && *shots == "" {
+			continue
 		}
+		b.looks(look.width, look.height, look.scheme)
+		b.shoot(fmt.Sprintf("%s-%d-%s-js=%v", name, look.width, look.scheme, b.script))
+		if only {
+			continue
+		}
+		at := fmt.Sprintf("%s at %d, %s", name, look.width, look.scheme)
+		b.wellSized(at)
+		b.accessible(at, look.rules)
 	}
 	b.looks(320, 480, "light")
 }

@@ -40,7 +40,7 @@ func (b *tab) tillPages() {
 	b.inspect("day-open")
 	b.types("cash", "13700")
 	b.types("pin", canary)
-	b.press("h2")
+	b.press("dl.big div:nth-child(3)")
 	b.sees(".list", "Short Ksh50.00")
 	b.inspect("day-closed")
 
