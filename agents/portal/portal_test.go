@@ -966,8 +966,6 @@ func TestPagesAreSmall(t *testing.T) {
 	if all > 15<<10 {
 		t.Errorf("the first page has %d bytes", all)
 	}
-	b, mary, zawadi := w.browser().signIn(juma), w.browser().signInStaff("mary"), w.browser().signInStaff("zawadi")
-	code := w.deposit(juma, 500)
 	w.second()
 	for i := range 12 { // full pages, of different things
 		_, err := w.agents.AskFloat(t.Context(), fmt.Sprint("small", i), w.who(juma), money.Amount(1000+137*i)*shilling, fmt.Sprintf("EQ-%x", 7919*(i+40)))
@@ -980,8 +978,8 @@ func TestPagesAreSmall(t *testing.T) {
 		w.must(err)
 		w.clock.pass(24 * time.Hour)
 	}
-	b, mary, zawadi = w.browser().signIn(juma), w.browser().signInStaff("mary"), w.browser().signInStaff("zawadi")
-	code = w.deposit(juma, 500)
+	b, mary, zawadi := w.browser().signIn(juma), w.browser().signInStaff("mary"), w.browser().signInStaff("zawadi")
+	code := w.deposit(juma, 500)
 	pages := map[string]*browser{
 		"/agents/staff/float": mary, "/agents/staff/customer": zawadi, "/agents/operators/0722000011": b, "/agents/commission?day=2026-11-22": b,
 	}
