@@ -14,8 +14,8 @@ import (
 // linesOnPage is how many lines of the log a page shows.
 const linesOnPage = 15
 
-// logForm is the page of the log that the agent, or the head office, may read.
-type logForm struct {
+// ownLogForm is the page of the log that the agent, or the head office, may read.
+type ownLogForm struct {
 	Who, Day string
 	List     []agents.LogEntry
 	More     string
@@ -37,7 +37,7 @@ func (c *call) logActor(who string) string {
 }
 
 func (c *call) ownLog() error {
-	form := logForm{Who: clip(c.field("who")), Day: clip(c.field("day"))}
+	form := ownLogForm{Who: clip(c.field("who")), Day: clip(c.field("day"))}
 	f := agents.LogFind{Actor: c.logActor(form.Who), Limit: linesOnPage + 1}
 	f.Before, _ = strconv.ParseInt(c.field("before"), 10, 64) // what is no number begins with the newest
 	f.Before = max(f.Before, 0)

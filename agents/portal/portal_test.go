@@ -622,7 +622,7 @@ func TestOthersAreOutOfReach(t *testing.T) {
 	asked := strings.Repeat("e", 32)
 	_, err := w.agents.AskFloat(t.Context(), "portal:"+asked, w.who(neema), 100*shilling, "EQ-THEIRS")
 	w.must(err)
-	theirsInstead := strings.NewReplacer("{token}", token, "{code}", theirs, "{number}", neema[4:])
+	theirsInstead := strings.NewReplacer("{token}", token, "{code}", theirs, "{number}", neema[4:], "{till}", "100002")
 	for _, who := range []string{juma, rehema, auditor} {
 		b := w.browser().signIn(who)
 		o := w.who(who)
