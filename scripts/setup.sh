@@ -1,7 +1,9 @@
 #!/bin/sh
 # Installs what the machine lacks for `make run` (a PostgreSQL server) or for
-# `make test` (that, a Chromium, a redis-server and axe-core, which looks for
-# what keeps people out of a page). Silent when nothing lacks.
+# `make test` (that, a Chromium, a redis-server, Debian's Kannel, and from npm
+# what other people's programs say about ours: axe-core, which looks for what
+# keeps people out of a page, and peers of the SMS gateways). Silent when nothing
+# lacks.
 #
 #	scripts/setup.sh run|test
 #
@@ -47,6 +49,13 @@ have_chromium() {
 
 have_axe() { [ -s "$root/.tools/axe.min.js" ]; }
 
+# A program called a peer is one that the tests talk to, because it is not ours.
+have_peer() { [ -s "$root/.tools/node_modules/$1/package.json" ]; }
+
+have_kannel() {
+	[ -x /usr/sbin/bearerbox ] && [ -x /usr/sbin/smsbox ] && [ -x /usr/lib/kannel/test/fakesmsc ] || ! have apt-get # it is packed for Debian
+}
+
 have_redis() { have redis-server || have valkey-server; }
 
 missing() {
@@ -57,6 +66,7 @@ missing() {
 		have_postgres || lacks="$lacks postgres"
 		have_chromium || lacks="$lacks chromium"
 		have_redis || lacks="$lacks redis"
+		have_kannel || lacks="$lacks kannel"
 	fi
 	lacks=${lacks# }
 }
@@ -79,6 +89,28 @@ axe() {
 }
 [ "$what" = run ] || have_axe || axe
 
+# A package from npm's registry, the same version every time, without what it
+# depends on: the tests use the part that needs nothing else.
+peer() { # name version sha256 of the archive
+	have_peer "$1" && return
+	archive=$(mktemp)
+	say "fetching $1 into .tools"
+	mkdir -p "$root/.tools/node_modules"
+	(cd "$root/.tools" && npm pack --silent "$1@$2" >/dev/null && mv "$1-$2.tgz" "$archive") || :
+	sum=$( (sha256sum "$archive" 2>/dev/null || shasum -a 256 "$archive") | cut -d' ' -f1)
+	if [ "$sum" = "$3" ]; then
+		rm -rf "$root/.tools/peer.new" && mkdir "$root/.tools/peer.new" &&
+			tar -xzf "$archive" -C "$root/.tools/peer.new" --strip-components=1 &&
+			rm -rf "$root/.tools/node_modules/$1" && mv "$root/.tools/peer.new" "$root/.tools/node_modules/$1"
+	fi
+	rm -f "$archive"
+	have_peer "$1" || say "$1 could not be fetched with npm pack: the tests that compare with it will fail"
+}
+if [ "$what" = test ]; then
+	peer twilio 6.2.0 30e2372f79f1faa8a64dd1205800ff9265d18d6f88772acb89cc2af910c20eec
+	peer sms-segments-calculator 1.3.0 f5baeaa24d17e002538a26e4c3948bf29ee2e35fb9d2c124a393ebcf9ab40489
+fi
+
 missing
 [ -n "$lacks" ] || exit 0
 
@@ -96,6 +128,7 @@ packages() { # of this manager, for what lacks
 		apt-get-postgres) echo postgresql ;;
 		apt-get-chromium) echo chromium fonts-dejavu-core ;;
 		apt-get-redis) echo redis-server ;;
+		apt-get-kannel) echo kannel kannel-extras ;;
 		dnf-postgres) echo postgresql-server ;;
 		apk-postgres) echo postgresql ;;
 		apk-chromium) echo chromium font-dejavu ;;
@@ -147,6 +180,10 @@ debian() {
 	if [ -z "$redis_before" ] && [ -d /run/systemd/system ]; then
 		$as_root systemctl disable --quiet redis-server 2>/dev/null || :
 	fi
+	case $lacks in *kannel*)
+		[ ! -d /run/systemd/system ] || $as_root systemctl disable --quiet kannel 2>/dev/null || :
+		;;
+	esac
 	if [ -n "$unmake" ]; then
 		$as_root rm -f "$unmake"
 		trap - EXIT INT TERM HUP

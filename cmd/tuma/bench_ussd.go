@@ -30,6 +30,7 @@ type benchUSSD struct {
 	Customers int           `default:"2000" help:"Registered customers."`
 	Duration  time.Duration `default:"20s" help:"How long to measure, after a warm-up of a tenth of it."`
 	Redis     string        `enum:"inprocess,server" default:"server" help:"Session store: an installed redis-server, or inprocess."`
+	Provider  string        `enum:"none,well,ill" default:"none" help:"An SMS provider on this machine that takes every message, or one that fails in all ways at once."`
 	JSON      bool          `help:"End with one JSON object."`
 }
 
@@ -46,6 +47,7 @@ type figures struct {
 	Customers    int     `json:"customers"`
 	Cores        int     `json:"cores"`
 	Redis        string  `json:"redis"`
+	Provider     string  `json:"sms_provider"`
 }
 
 // Run measures whole payments: dial, menu, number, amount, PIN.
@@ -58,6 +60,13 @@ func (c *benchUSSD) Run(ctx context.Context) (err error) {
 	cfg, err := b.config()
 	if err != nil {
 		return err
+	}
+	if c.Provider != "none" {
+		stop, err := benchSending(ctx, &cfg, c.Provider == "ill")
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	cfg.limits = ussd.LimitOptions{DialsPerMinute: 1_000_000, LookUpsPerDay: 1_000_000} // counted as ever, never reached
 	s, err := cfg.start(ctx)
@@ -188,7 +197,7 @@ func (c *benchUSSD) measure(ctx context.Context, address string, numbers []phone
 	warm.Store(true)
 	wg.Wait()
 	all := hdrhistogram.New(1, 60_000_000, 3)
-	f := figures{Callers: c.Callers, Customers: c.Customers, Cores: runtime.NumCPU(), Redis: c.Redis}
+	f := figures{Callers: c.Callers, Customers: c.Customers, Cores: runtime.NumCPU(), Redis: c.Redis, Provider: c.Provider}
 	for _, k := range callers {
 		all.Merge(k.steps)
 		f.Payments += k.payments

@@ -108,7 +108,7 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 		limits: ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		photos: filepath.Join(dir, "id_photos"), plain: true,
 		gateways: gateways{
-			USSDAllow: []string{"127.0.0.0/8", "::1/128"}, smsSettings: smsSettings{SMS: []string{"twilio"}}, TwilioSID: devTwilioSID, TwilioToken: sec.Twilio, TwilioFrom: country.Brand, TwilioURL: base,
+			USSDAllow: []string{"127.0.0.0/8", "::1/128"}, smsSettings: smsSettings{SMS: []string{"twilio"}, PublicURL: base}, TwilioSID: devTwilioSID, TwilioToken: sec.Twilio, TwilioFrom: country.Brand, TwilioURL: base,
 			PushURL: base + "/simulator/push", PushToken: sec.Airtime, // the simulated network has one token for both
 			AirtimeURL: base + "/simulator/airtime/topup", AirtimeKey: sec.Airtime,
 		},

@@ -170,7 +170,7 @@ func startBank(t testing.TB) *bank {
 		databaseURL: b.databaseURL, redisURL: b.redis.URL(), country: country, tariff: tariff, keys: keys, log: b.log.logger(),
 		limits: plenty, now: b.clock.now, maxConns: 8, photos: t.TempDir(), plain: true,
 		gateways: gateways{
-			USSDAllow: []string{"127.0.0.0/8"}, smsSettings: smsSettings{SMS: []string{"twilio"}}, TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, TwilioFrom: country.Brand, TwilioURL: b.url,
+			USSDAllow: []string{"127.0.0.0/8"}, smsSettings: smsSettings{SMS: []string{"twilio"}, PublicURL: b.url}, TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, TwilioFrom: country.Brand, TwilioURL: b.url,
 			PushURL: b.url + "/simulator/push", PushToken: b.airtimeKey,
 			AirtimeURL: b.url + "/simulator/airtime/topup", AirtimeKey: b.airtimeKey,
 		},

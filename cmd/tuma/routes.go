@@ -27,7 +27,12 @@ func (c config) routes(s *service) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	texts, err := c.smsCallbacks(s)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
+	mux.Handle("/sms/", texts)
 	pages = s.metrics.portal(pages)
 	mux.Handle("/agents/", pages)
 	mux.Handle("POST /agents/register", patient(pages))

@@ -44,11 +44,11 @@ func DeadSince(ctx context.Context, pool *db.Pool, since time.Time, limit int) (
 // What somebody has expired or opted out of is not for sending again.
 const (
 	sqlResend = `
-update notice n set status = 'queued', attempts = 0, doubts = 0, error = null, next_try_at = $1
+update notice n set status = 'queued', attempts = 0, doubts = 0, error = null, provider_id = null, sent_at = null, next_try_at = $1
 where key = $2 and (status = 'failed' or status = 'sent' and exists (
     select from delivery d where d.gateway = n.gateway and d.provider_id = n.provider_id and d.state = 2))`
 	sqlResendAll = `
-update notice n set status = 'queued', attempts = 0, doubts = 0, error = null, next_try_at = $1
+update notice n set status = 'queued', attempts = 0, doubts = 0, error = null, provider_id = null, sent_at = null, next_try_at = $1
 where status = 'failed' and created_at >= $2 and (expires_at is null or expires_at > $1)
   and not exists (select from opted_out o where o.msisdn = n.to_msisdn)`
 )

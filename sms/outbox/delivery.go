@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"tuma/internal/db"
 )
@@ -47,24 +48,31 @@ insert into delivery (gateway, provider_id, state, code, at) values ($1, $2, $3,
 on conflict (gateway, provider_id) do update set state = excluded.state, code = excluded.code, at = excluded.at
 where delivery.state < excluded.state`
 	// The gateway took an attempt whose answer we never got: it is not sent again.
+	// Of one that is still under way it is only noted, until the attempt is found
+	// to be in doubt.
 	sqlSettle = `
-update notice set status = 'sent', gateway = $2, provider_id = $3, sent_at = $4, error = null
-where id = $1 and status in ('queued', 'failed') and doubts > 0`
+update notice set
+    status      = case when status = 'sending' then status else 'sent' end,
+    error       = case when status = 'sending' then error end,
+    sent_at     = case when status = 'sending' then sent_at else $4 end,
+    gateway     = $2,
+    provider_id = $3
+where id = $1 and (status in ('queued', 'failed') and doubts > 0 or status = 'sending' and next_try_at = $5)`
 )
 
 // Deliver notes a report. One that is repeated, or older than what is known,
-// changes nothing. When it is about an attempt whose outcome was unknown, and
-// the notice still waits to be tried again or was given up, the doubt is over: it was sent.
+// changes nothing. When it is about an attempt whose outcome is or becomes unknown,
+// the doubt is over: it was sent, and it is not tried again.
 func Deliver(ctx context.Context, pool *db.Pool, r Report) error {
 	if r.Gateway == "" || r.ID == "" || r.ID != clean(r.ID) || r.State < OnItsWay || r.State > Delivered {
 		return ErrBadReport
 	}
-	notice := noticeOf(r.Ref)
+	notice, until := attemptOf(r.Ref)
 	err := pool.InTx(ctx, func(tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, sqlReport, r.Gateway, r.ID, int(r.State), clean(r.Code), tx.Now); err != nil || notice == 0 {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlSettle, notice, r.Gateway, r.ID, tx.Now)
+		_, err := tx.Exec(ctx, sqlSettle, notice, r.Gateway, r.ID, tx.Now, until)
 		return err
 	})
 	if err != nil {
@@ -77,12 +85,13 @@ func Deliver(ctx context.Context, pool *db.Pool, r Report) error {
 // own, and to know an attempt again whose answer was lost.
 func (d Due) Ref() string { return fmt.Sprintf("%d-%d", d.ID, d.Until.UnixMicro()) }
 
-// noticeOf is the notice that a Ref names; 0: it is none.
-func noticeOf(ref string) int64 {
-	id, _, ok := strings.Cut(ref, "-")
-	n, err := strconv.ParseInt(id, 10, 64)
-	if !ok || err != nil {
-		return 0
+// attemptOf is the notice that a Ref names, and when that attempt's lease ends; 0: it is none.
+func attemptOf(ref string) (int64, time.Time) {
+	id, until, ok := strings.Cut(ref, "-")
+	n, err1 := strconv.ParseInt(id, 10, 64)
+	micros, err2 := strconv.ParseInt(until, 10, 64)
+	if !ok || err1 != nil || err2 != nil || micros < 0 || micros > 1<<52 {
+		return 0, time.Time{}
 	}
-	return n
+	return n, time.UnixMicro(micros).UTC()
 }

@@ -77,6 +77,34 @@ func TestAReportEndsADoubt(t *testing.T) {
 	if r := status(t, pool, baraka, "none"); r.Status != "queued" {
 		t.Errorf("%+v", r)
 	}
+	// A report that comes before the attempt is found to be in doubt counts, too,
+	// and so does one on an attempt whose relay has died; not one on another attempt.
+	write(t, pool, outbox.Notice{Key: "early", To: "+254712000003", Body: "x"}, outbox.Notice{Key: "dead", To: "+254712000004", Body: "x"}, outbox.Notice{Key: "other", To: "+254712000005", Body: "x"})
+	early := map[string]outbox.Due{}
+	for _, d := range lease(t, pool, 3, "r") {
+		early[d.Key] = d
+		ref := d.Ref()
+		if d.Key == "other" {
+			ref = ref[:len(ref)-1] + "x"
+		}
+		if err := outbox.Deliver(t.Context(), pool, outbox.Report{Gateway: "twilio", ID: "SM " + d.Key, Ref: ref, State: outbox.OnItsWay}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"early", "other"} {
+		if err := retry(t, pool, early[key], c.now().Add(time.Hour), "twilio", "x", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.advance(time.Minute)
+	if due := keys(lease(t, pool, 9, "r")); !slices.Equal(due, []string{"none"}) {
+		t.Errorf("due: %q", due)
+	}
+	for key, want := range map[string]string{"early": "sent", "dead": "sent", "other": "queued"} {
+		if r := status(t, pool, early[key].To, key); r.Status != want || want == "sent" && (r.ProviderID != "SM "+key || r.Error != "" || r.Sent.IsZero()) {
+			t.Errorf("%s: %+v", key, r)
+		}
+	}
 	for _, ref := range []string{"", "7", "x-1", "-", "999999999999999999999-1"} {
 		if err := outbox.Deliver(t.Context(), pool, outbox.Report{Gateway: "twilio", ID: "y", Ref: ref, State: outbox.OnItsWay}); err != nil {
 			t.Errorf("ref %q: %v", ref, err)

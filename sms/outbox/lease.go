@@ -52,7 +52,8 @@ with due as materialized (
 )
 update notice n set
     doubts      = doubts + (status = 'sending')::int,
-    status      = case when expires_at <= $1 then 'expired' else 'sending' end,
+    status      = case when status = 'sending' and provider_id is not null then 'sent' when expires_at <= $1 then 'expired' else 'sending' end,
+    sent_at     = case when status = 'sending' and provider_id is not null then $1 end,
     attempts    = attempts + (expires_at is null or expires_at > $1)::int,
     next_try_at = $3,
     leased_by   = $4
@@ -118,8 +119,11 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 		}
 	}
 	for _, r := range rows {
-		if r.Status == "expired" {
+		switch r.Status {
+		case "expired":
 			expired++
+			continue
+		case "sent": // its holder died over it, but the gateway has reported that it took it
 			continue
 		}
 		due = append(due, Due{

@@ -41,18 +41,22 @@ func (d Due) GivenUp(gateway, why string, doubts int) Outcome {
 	return Outcome{due: d, status: "failed", gateway: gateway, why: why, doubts: d.Doubts + doubts}
 }
 
+// settled tells an attempt in doubt that its gateway has reported on in the
+// meantime (sqlSettle): it was sent.
+const settled = `(o.status <> 'sent' and o.doubts > n.doubts and n.provider_id is not null)`
+
 // It repeats harmlessly, so that a holder whose commit got no answer asks again;
 // and it touches no notice that somebody else has leased since, because that
 // raised attempts. An expiring notice is looked at again when it expires at the
 // latest, so that it does not stand in the way of younger ones.
 const sqlNote = `
 update notice n set
-    status      = o.status,
-    gateway     = nullif(o.gateway, ''),
-    error       = nullif(o.error, ''),
+    status      = case when ` + settled + ` then 'sent' else o.status end,
+    gateway     = case when ` + settled + ` then n.gateway else nullif(o.gateway, '') end,
+    error       = case when ` + settled + ` then null else nullif(o.error, '') end,
     doubts      = o.doubts,
     provider_id = case when o.status = 'sent' then nullif(o.provider_id, '') else n.provider_id end,
-    sent_at     = case when o.status = 'sent' then $1 else n.sent_at end,
+    sent_at     = case when ` + settled + ` or o.status = 'sent' then $1 else n.sent_at end,
     next_try_at = case when o.status = 'queued' then least(o.at, n.expires_at) else n.next_try_at end
 from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[]::timestamptz[])
      as o (id, attempts, holder, status, gateway, provider_id, error, doubts, at)
