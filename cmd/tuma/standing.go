@@ -19,6 +19,8 @@ var (
 	connectionWait = gauge("tuma_db_wait_seconds_total", "Time spent waiting for a connection.", "pool")
 	relayTotal     = gauge("tuma_sms_relay_total", "What this process's relay has done.", "what")
 	relayInFlight  = gauge("tuma_sms_in_flight", "Notices on their way to a gateway.")
+	gatewayTotal   = gauge("tuma_sms_gateway_total", "What became of tries at a gateway, by this process.", "gateway", "what")
+	gatewayPaused  = gauge("tuma_sms_gateway_paused", "1 while a gateway counts as dead, or rests because it asked for that.", "gateway")
 	outboxLots     = gauge("tuma_outbox_lots", "Commits whose notices are not unpacked yet.")
 	outboxWaiting  = gauge("tuma_outbox_waiting", "Notices not sent yet, by priority.", "priority")
 	outboxAge      = gauge("tuma_outbox_oldest_seconds", "Age of the oldest notice that waits.")
@@ -70,10 +72,21 @@ func (st standing) Collect(out chan<- prometheus.Metric) {
 		r := s.relay.Stats()
 		for what, n := range map[string]int64{
 			"sent": r.Sent, "retried": r.Retried, "failed": r.Failed, "expired": r.Expired, "doubtful": r.Doubtful, "lost": r.Lost, "pauses": r.Pauses, "db_errors": r.DBErrors,
+			"failovers": r.Failovers, "opted_out": r.OptedOut,
 		} {
 			count(relayTotal, float64(n), what)
 		}
 		put(relayInFlight, float64(r.InFlight))
+		for _, g := range s.relay.Gateways() {
+			for what, n := range map[string]int64{"sent": g.Sent, "retried": g.Retried, "refused": g.Failed, "doubtful": g.Doubtful, "pauses": g.Pauses} {
+				count(gatewayTotal, float64(n), g.Name, what)
+			}
+			paused := 0.0
+			if g.Paused {
+				paused = 1
+			}
+			put(gatewayPaused, paused, g.Name)
+		}
 	}
 	if s.redis != nil {
 		up("redis", s.redis.Ping(ctx).Err())
