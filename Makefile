@@ -4,9 +4,10 @@
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 GOBUILD := go build -buildvcs=$(VCS)
 FUZZTIME ?= 10s
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race check lint fmt bench fuzz setup clean
+.PHONY: help run build test race check lint fmt bench torture fuzz setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,10 @@ fmt: ## format all Go files
 bench: build ## measure USSD steps and payments per second; ARGS='--json'
 	@sh scripts/setup.sh test
 	bin/tuma bench ussd $(ARGS)
+
+torture: build ## a country under faults for MINUTES=10, compared with people's own account; ARGS='--seed 7'
+	@sh scripts/setup.sh test
+	bin/tuma simulate --customers 10000 --agents 200 --rate 60 --speed 100 --faults all --every 10s --duration $(MINUTES)m $(ARGS)
 
 fuzz: ## run every fuzz target for FUZZTIME=10s
 	@sh scripts/fuzz.sh $(FUZZTIME)

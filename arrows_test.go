@@ -43,6 +43,7 @@ const arrows = `
 
 	# the outside world knows nothing of ours
 	simulator           ->
+	simulator/people   -> simulator
 
 	# it wires
 	cmd/tuma            -> *
@@ -67,7 +68,7 @@ const modules = `
 	github.com/pquerna/otp                  -> agents
 	github.com/alecthomas/kong              -> cmd/tuma
 	golang.org/x/term                       -> cmd/tuma
-	github.com/HdrHistogram/hdrhistogram-go -> cmd/tuma
+	github.com/HdrHistogram/hdrhistogram-go -> cmd/tuma simulator/people
 	github.com/prometheus/client_golang     -> cmd/tuma
 
 	# test files of any room may import these as well

@@ -12,8 +12,9 @@ import (
 )
 
 // notDomain are the rooms that stand at the edge of the program: they hand
-// the clock, randomness and settings to all the others.
-var notDomain = []string{"cmd/tuma", "internal/db", "internal/db/dbtest", "internal/devenv"}
+// the clock, randomness and settings to all the others, or are the people outside,
+// who have a clock and dice of their own.
+var notDomain = []string{"cmd/tuma", "internal/db", "internal/db/dbtest", "internal/devenv", "simulator/people"}
 
 // forbidden are functions that a domain package may not name, and why.
 var forbidden = map[string]string{

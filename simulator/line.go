@@ -31,6 +31,7 @@ type Line struct {
 	AnswerTimeout time.Duration // 15 s
 	SessionLimit  time.Duration // 180 s
 	Cost          string        // what the end-of-session event says the session cost
+	Kept          int           // exchanges that a phone remembers, 30
 }
 
 // ready checks a line and fills in what was left out.
@@ -66,6 +67,9 @@ func (l Line) ready() (Line, error) {
 	}
 	if l.SessionLimit == 0 {
 		l.SessionLimit = sessionLimit
+	}
+	if l.Kept == 0 {
+		l.Kept = keptExchanges
 	}
 	if l.Cost == "" {
 		l.Cost = "0.0000"

@@ -34,6 +34,8 @@ type Config struct {
 	People                 []Person // shown as ready-made phones
 	HTTPClient             *http.Client
 	AnswerTimeout          time.Duration // the gateway's patience; 0 takes the real one
+	Received               func(SMS)     // told of each message that a phone has got; must not wait. nil: nobody
+	Kept                   int           // exchanges that a phone remembers; 0 takes 30
 }
 
 // Person is somebody whose phone the page offers.
@@ -82,7 +84,7 @@ type handset struct {
 func NewNetwork(c Config) (*Network, error) {
 	line, err := Line{
 		USSDURL: c.USSDURL, EventsURL: c.EventsURL, ServiceCode: c.ServiceCode, Now: c.Now, Rand: c.Rand,
-		Client: c.HTTPClient, AnswerTimeout: c.AnswerTimeout,
+		Client: c.HTTPClient, AnswerTimeout: c.AnswerTimeout, Kept: c.Kept,
 	}.ready()
 	if err != nil {
 		return nil, err
@@ -129,6 +131,9 @@ func (n *Network) Deliver(m SMS) error {
 	}
 	n.forget()
 	n.tell(to, "sms", m)
+	if n.config.Received != nil {
+		n.config.Received(m)
+	}
 	return nil
 }
 

@@ -76,8 +76,8 @@ func (p *Phone) expireIfDue() {
 func (p *Phone) record(kind, session, address string, form Form) *Exchange {
 	p.seq++
 	ex := &Exchange{Seq: p.seq, Kind: kind, Session: session, At: p.line.Now(), URL: address, Form: form, Pending: true}
-	if p.raw = append(p.raw, ex); len(p.raw) > keptExchanges {
-		p.raw = append([]*Exchange(nil), p.raw[len(p.raw)-keptExchanges:]...)
+	if p.raw = append(p.raw, ex); len(p.raw) > p.line.Kept {
+		p.raw = append([]*Exchange(nil), p.raw[len(p.raw)-p.line.Kept:]...)
 	}
 	return ex
 }

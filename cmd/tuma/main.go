@@ -18,25 +18,27 @@ import (
 
 // commands is what `tuma --help` lists.
 type commands struct {
-	Dev      devCommand      `cmd:"" help:"Run everything on this machine: PostgreSQL, Redis, the service, the simulator."`
-	Serve    serveCommand    `cmd:"" help:"Run the service in production."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the database to this program's schema."`
-	Audit    auditCommand    `cmd:"" help:"Prove the book; exit status 1 names every break."`
-	Menu     menuCommand     `cmd:"" help:"Check, print or draw the USSD menu."`
-	Play     playCommand     `cmd:"" help:"Run dialogue files against a running server."`
-	Phone    phoneCommand    `cmd:"" help:"A phone in the terminal."`
-	Bench    benchCommand    `cmd:"" help:"Measure the service on this machine."`
-	Torture  tortureCommand  `cmd:"" help:"Break everything around the book and prove that it holds."`
-	Agent    agentCommand    `cmd:"" help:"Create agents."`
-	Till     tillCommand     `cmd:"" help:"Create tills."`
-	Operator operatorCommand `cmd:"" help:"Put people at tills."`
-	Office   officeCommand   `cmd:"" help:"Create head offices and put agents under them."`
-	Staff    staffCommand    `cmd:"" help:"Create makers, checkers and customer care."`
-	Float    floatCommand    `cmd:"" help:"Issue float: a maker requests, a checker approves."`
-	Reversal reversalCommand `cmd:"" help:"Disputed deposits: decide whose the money is."`
-	Customer customerCommand `cmd:"" help:"Customer care: PINs, numbers, freezes."`
-	SMS      smsCommand      `cmd:"" name:"sms" help:"Notices that did not arrive: list them, send them again."`
-	Log      logCommand      `cmd:"" help:"Print who did what, and prove that no line was changed."`
+	Dev       devCommand       `cmd:"" help:"Run everything on this machine: PostgreSQL, Redis, the service, the simulator."`
+	Serve     serveCommand     `cmd:"" help:"Run the service in production."`
+	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
+	Audit     auditCommand     `cmd:"" help:"Prove the book; exit status 1 names every break."`
+	Menu      menuCommand      `cmd:"" help:"Check, print or draw the USSD menu."`
+	Play      playCommand      `cmd:"" help:"Run dialogue files against a running server."`
+	Phone     phoneCommand     `cmd:"" help:"A phone in the terminal."`
+	Bench     benchCommand     `cmd:"" help:"Measure the service on this machine."`
+	Simulate  simulateCommand  `cmd:"" help:"A country in a box: people, faults, and the proof from outside."`
+	Reconcile reconcileCommand `cmd:"" help:"Compare people's own accounts with the books."`
+	Torture   tortureCommand   `cmd:"" help:"Break everything around the book and prove that it holds."`
+	Agent     agentCommand     `cmd:"" help:"Create agents."`
+	Till      tillCommand      `cmd:"" help:"Create tills."`
+	Operator  operatorCommand  `cmd:"" help:"Put people at tills."`
+	Office    officeCommand    `cmd:"" help:"Create head offices and put agents under them."`
+	Staff     staffCommand     `cmd:"" help:"Create makers, checkers and customer care."`
+	Float     floatCommand     `cmd:"" help:"Issue float: a maker requests, a checker approves."`
+	Reversal  reversalCommand  `cmd:"" help:"Disputed deposits: decide whose the money is."`
+	Customer  customerCommand  `cmd:"" help:"Customer care: PINs, numbers, freezes."`
+	Log       logCommand       `cmd:"" help:"Print who did what, and prove that no line was changed."`
+	SMS       smsCommand       `cmd:"" name:"sms" help:"Notices that did not arrive: list them, send them again."`
 }
 
 func main() {

@@ -86,6 +86,12 @@ func (m *mortal) url() string {
 	return m.pg.URL("tuma")
 }
 
+func (m *mortal) pid() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pg.Pid()
+}
+
 func (m *mortal) stop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

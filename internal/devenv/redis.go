@@ -2,6 +2,7 @@ package devenv
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,10 @@ type RedisOptions struct {
 	// Clock moves the expiry of keys in process; nil is the wall clock. A server
 	// has its own clock and refuses another.
 	Clock func() time.Time
+	// Port and Password of a server, so that one can be started again at the same
+	// address; 0 and "" are chosen afresh.
+	Port     int
+	Password string
 }
 
 // Redis is a running Redis that listens on 127.0.0.1, wants a password, and
@@ -51,7 +56,7 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		if o.Clock != nil {
 			return nil, errors.New("devenv: a Redis server cannot be given a clock")
 		}
-		return startRedisServer(ctx, o.Dir)
+		return startRedisServer(ctx, o)
 	}
 	return nil, fmt.Errorf(`devenv: no kind of Redis is called %q: "inprocess" or "server"`, o.Kind)
 }
@@ -85,7 +90,7 @@ func startMiniredis(clock func() time.Time) (*Redis, error) {
 	}, nil
 }
 
-func startRedisServer(ctx context.Context, dir string) (*Redis, error) {
+func startRedisServer(ctx context.Context, o RedisOptions) (*Redis, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	bin, err := findRedis()
@@ -97,6 +102,7 @@ func startRedisServer(ctx context.Context, dir string) (*Redis, error) {
 		who = nil // unlike PostgreSQL, Redis accepts root
 	}
 	var log *os.File
+	dir := o.Dir
 	if dir != "" {
 		if dir, err = makeDir(dir); err != nil {
 			return nil, fmt.Errorf("devenv: %w", err)
@@ -108,11 +114,13 @@ func startRedisServer(ctx context.Context, dir string) (*Redis, error) {
 	}
 	var c *child
 	for range 5 { // somebody may take the free port first
-		port, err := freePort()
-		if err != nil {
-			return nil, fmt.Errorf("devenv: %w", err)
+		port := o.Port
+		if port == 0 {
+			if port, err = freePort(); err != nil {
+				return nil, fmt.Errorf("devenv: %w", err)
+			}
 		}
-		r := &Redis{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), secret: newPassword()}
+		r := &Redis{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), secret: cmp.Or(o.Password, newPassword())}
 		cmd := exec.Command(bin, "-") // reads its configuration from stdin, where the password does not show in ps
 		cmd.Stdin = strings.NewReader(fmt.Sprintf(
 			"bind 127.0.0.1\nport %d\nrequirepass %s\nsave \"\"\nappendonly no\ndaemonize no\ndir /\nlogfile \"\"\n", port, r.secret))

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// fault is one way to break a site. do breaks it and mends it again, and returns
+// when it is mended.
+type fault struct {
+	name, what string
+	do         func(ctx context.Context, s *simulation, dice *rand.Rand) error
+}
+
+// allFaults are the kinds of faults, each with the number that the programme of
+// tests gives it.
+var allFaults = []fault{
+	{"kill-app", "F1: a process of the service is killed and started again", func(_ context.Context, s *simulation, d *rand.Rand) error {
+		s.site.instances[d.IntN(len(s.site.instances))].signal(syscall.SIGKILL)
+		return nil
+	}},
+	{"pause-app", "F3: a process hangs for one to four seconds", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		i := s.site.instances[d.IntN(len(s.site.instances))]
+		i.signal(syscall.SIGSTOP)
+		rest(ctx, time.Duration(1000+d.IntN(3000))*time.Millisecond)
+		i.signal(syscall.SIGCONT)
+		return nil
+	}},
+	{"kill-postgres", "F2: PostgreSQL is killed with all its processes, and started again", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		return s.site.server.kill(context.WithoutCancel(ctx), d.IntN(2) == 0)
+	}},
+	{"kill-backend", "F2: one process of PostgreSQL is killed, which restarts all of them", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		if pids := s.site.server.children(); len(pids) > 0 {
+			syscall.Kill(pids[d.IntN(len(pids))], syscall.SIGKILL)
+		}
+		rest(ctx, time.Second)
+		return s.site.server.revive(context.WithoutCancel(ctx))
+	}},
+	{"pause-postgres", "F3: PostgreSQL hangs for one to three seconds", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		pids := append(s.site.server.children(), s.site.server.pid())
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGSTOP)
+		}
+		rest(ctx, time.Duration(1000+d.IntN(2000))*time.Millisecond)
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGCONT)
+		}
+		return nil
+	}},
+	{"cut-commit", "F8: for two seconds, connections are cut before, at and after COMMIT", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		for until := time.Now().Add(2 * time.Second); time.Now().Before(until) && ctx.Err() == nil; rest(ctx, 20*time.Millisecond) {
+			s.site.cutter.arm(wound(d.IntN(int(wounds))))
+		}
+		s.site.cutter.calm()
+		return nil
+	}},
+	{"stall-db", "F8: nothing passes between the service and PostgreSQL for one to three seconds", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		t := time.Duration(1000+d.IntN(2000)) * time.Millisecond
+		s.site.cutter.stall(t)
+		rest(ctx, t)
+		return nil
+	}},
+	{"kill-redis", "F7: Redis is ended and started again, empty", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
+		return s.site.redis.restart(context.WithoutCancel(ctx))
+	}},
+	{"flush-redis", "F7: Redis forgets everything", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
+		o, err := redis.ParseURL(s.site.redis.url())
+		if err != nil {
+			return err
+		}
+		c := redis.NewClient(o)
+		defer c.Close()
+		c.FlushAll(ctx) // a Redis that is away has forgotten, too
+		return nil
+	}},
+	{"cut-redis", "F9: all connections to Redis are cut", func(_ context.Context, s *simulation, _ *rand.Rand) error {
+		s.site.redis.pipe.cut()
+		return nil
+	}},
+	{"stall-redis", "F9: nothing passes between the service and Redis for half a second to two", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		t := time.Duration(500+d.IntN(1500)) * time.Millisecond
+		s.site.redis.pipe.stall(t)
+		rest(ctx, t)
+		return nil
+	}},
+	{"slow-redis", "F9: Redis answers 20 ms late for three seconds", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
+		s.site.redis.pipe.delay.Store(int64(20 * time.Millisecond))
+		defer s.site.redis.pipe.delay.Store(0)
+		rest(ctx, 3*time.Second)
+		return nil
+	}},
+	{"odd-gateway", "F11: for five seconds a third of the requests come twice, late or out of order", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
+		s.front.odd.Store(333)
+		defer s.front.odd.Store(0)
+		rest(ctx, 5*time.Second)
+		return nil
+	}},
+	{"bad-sms", "F13: for five seconds the SMS provider answers 429, 500 or nothing, or takes a message and then says nothing", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
+		s.provider.bad.Store(500)
+		defer s.provider.bad.Store(0)
+		rest(ctx, 5*time.Second)
+		return nil
+	}},
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+func printFaults(w io.Writer) error {
+	for _, f := range allFaults {
+		fmt.Fprintf(w, "%-15s %s\n", f.name, f.what)
+	}
+	return nil
+}
+
+// faultKinds finds the faults of these names; "all" is every one.
+func faultKinds(names []string) ([]fault, error) {
+	var kinds []fault
+	for _, name := range names {
+		if name == "all" {
+			return allFaults, nil
+		}
+		i := slices.IndexFunc(allFaults, func(f fault) bool { return f.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no fault %q: --faults help lists them", name)
+		}
+		kinds = append(kinds, allFaults[i])
+	}
+	return kinds, nil
+}
+
+// faultDone is one fault that was done.
+type faultDone struct {
+	Name string    `json:"name"`
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+type faultLog struct {
+	mu   sync.Mutex
+	done []faultDone
+	now  string // under way
+}
+
+func (l *faultLog) list() []faultDone {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.done)
+}
+
+func (l *faultLog) underWay() (now string, done int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now, len(l.done)
+}
+
+// harm does one fault after the other until ctx ends, and leaves everything
+// mended.
+func (s *simulation) harm(ctx context.Context) error {
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	kept := make(chan error, 1)
+	go func() { kept <- s.site.server.keep(keeping) }()
+	dice := s.dice(4)
+	for len(s.kinds) > 0 {
+		rest(ctx, time.Duration((0.5+dice.ExpFloat64()/2)*float64(s.Every)))
+		if ctx.Err() != nil {
+			break
+		}
+		f := s.kinds[dice.IntN(len(s.kinds))]
+		s.done.mu.Lock()
+		s.done.now = f.name
+		s.done.mu.Unlock()
+		began := time.Now()
+		err := f.do(ctx, s, dice)
+		s.done.mu.Lock()
+		s.done.now = ""
+		s.done.done = append(s.done.done, faultDone{f.name, began, time.Now()})
+		s.done.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	<-ctx.Done()
+	s.site.cutter.calm()
+	stop()
+	return errors.Join(<-kept, s.site.server.revive(context.WithoutCancel(ctx)))
+}
+
+// provider stands before the fake Twilio and misbehaves when it is told to.
+type provider struct {
+	next http.Handler
+	bad  atomic.Int64 // calls in a thousand that go wrong
+
+	mu   sync.Mutex
+	dice *rand.Rand
+}
+
+func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	hit, how := p.dice.IntN(1000) < int(p.bad.Load()), p.dice.IntN(5)
+	p.mu.Unlock()
+	if !hit {
+		p.next.ServeHTTP(w, r)
+		return
+	}
+	switch how {
+	case 0:
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, `{"code":20429,"message":"Too Many Requests","status":429}`, http.StatusTooManyRequests)
+	case 1:
+		http.Error(w, "Internal Server Error", http.StatusInternalServerError)
+	case 2:
+		panic(http.ErrAbortHandler) // before it was taken
+	case 3: // taken, and the answer is lost
+		p.next.ServeHTTP(&deafWriter{header: http.Header{}}, r)
+		panic(http.ErrAbortHandler)
+	default: // the answer is cut in the middle
+		b := &deafWriter{header: http.Header{}}
+		p.next.ServeHTTP(b, r)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		io.WriteString(w, strings.TrimSpace(b.body.String())[:max(0, b.body.Len()/2)])
+	}
+}
+
+// deafWriter keeps an answer from its caller.
+type deafWriter struct {
+	header http.Header
+	body   strings.Builder
+}
+
+func (w *deafWriter) Header() http.Header         { return w.header }
+func (w *deafWriter) Write(p []byte) (int, error) { return w.body.Write(p) }
+func (w *deafWriter) WriteHeader(int)             {}

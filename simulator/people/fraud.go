@@ -1,0 +1,86 @@
+package people
+
+import (
+	"context"
+	"strconv"
+)
+
+// fraudShare is how many sessions are begun by somebody who is up to no good.
+const fraudShare = 0.005
+
+// The labels, as they stand in the history. The service is never told; its own rules are measured by them.
+const (
+	DrainAndCashOut = "drain_and_cash_out" // a whole balance goes to a mule, who takes it out at once
+	GuessPIN        = "guess_pin"          // a stolen phone: PINs are tried
+	SplitDeposit    = "split_deposit"      // one sum of cash in several deposits
+	CommissionPair  = "commission_pair"    // cash in and out again at one till, for the commission
+	HarvestNames    = "harvest_names"      // numbers are keyed in for the names that come up
+)
+
+// mules are customers whose wallets are used for it: one in two hundred.
+func (c *Country) recruit() {
+	for i, p := range c.people {
+		if i%200 == 7 {
+			p.Label = DrainAndCashOut
+		}
+	}
+}
+
+func (c *Country) mule() *Person {
+	n := (len(c.people) + 192) / 200
+	return c.people[min(len(c.people)-1, 200*c.dice.intN(max(1, n))+7)]
+}
+
+// deceive is one fraud, of one of the kinds.
+func (c *Country) deceive(ctx context.Context) {
+	victim, _ := c.somebody()
+	if victim == nil {
+		return
+	}
+	defer victim.leave()
+	switch c.dice.intN(5) {
+	case 0:
+		c.drain(ctx, victim)
+	case 1:
+		c.talk(ctx, victim, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, label: GuessPIN})
+	case 2:
+		for range 3 {
+			c.byTill(ctx, victim, "deposit", strconv.Itoa(2400+c.dice.intN(100)), SplitDeposit)
+		}
+	case 3:
+		amount := strconv.Itoa(101 + c.dice.intN(50))
+		if c.byTill(ctx, victim, "deposit", amount, CommissionPair) {
+			c.talk(ctx, victim, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[victim.home].Number, "100"}, label: CommissionPair})
+		}
+	case 4:
+		for range 8 {
+			to := c.people[c.dice.intN(len(c.people))]
+			c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(to.Number)}, label: HarvestNames})
+		}
+	}
+}
+
+// drain sends nearly all that a victim is known to have to a mule, who withdraws it.
+func (c *Country) drain(ctx context.Context, victim *Person) {
+	mule := c.mule()
+	all := victim.knowledge()/100 - 120
+	if mule == victim || all < 50 || !mule.take() {
+		return
+	}
+	defer mule.leave()
+	amount := strconv.FormatInt(all, 10)
+	r := c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(mule.Number), amount}, label: DrainAndCashOut})
+	if r.outcome == OK {
+		c.talk(ctx, mule, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[mule.home].Number, strconv.FormatInt(max(50, all-60), 10)}, label: DrainAndCashOut})
+	}
+}
+
+// byTill has an operator do something for a customer at the till around the corner.
+func (c *Country) byTill(ctx context.Context, p *Person, kind, amount, label string) bool {
+	o := c.tills[p.home]
+	if !o.take() {
+		return false
+	}
+	defer o.leave()
+	return c.talk(ctx, o, errand{kind: kind, code: "*334#", keys: []string{"1", national(p.Number), amount}, label: label}).outcome == OK
+}
