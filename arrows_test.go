@@ -70,6 +70,7 @@ const modules = `
 	golang.org/x/term                       -> cmd/tuma
 	github.com/HdrHistogram/hdrhistogram-go -> cmd/tuma simulator/people
 	github.com/prometheus/client_golang     -> cmd/tuma
+	charm.land/bubbletea/v2                 -> cmd/tuma
 
 	# test files of any room may import these as well
 	TESTS -> github.com/google/go-cmp pgregory.net/rapid go.uber.org/goleak github.com/rogpeppe/go-internal

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tuma/agents"
+	"tuma/internal/db"
 	"tuma/internal/money"
 	"tuma/internal/phone"
 	"tuma/simulator"
@@ -68,7 +69,7 @@ func (c *simulateCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "seed %d, report in %s\n", c.Seed, c.Report)
-	sim := &simulation{simulateCommand: c, kinds: kinds, began: time.Now()}
+	sim := &simulation{simulateCommand: c, kinds: kinds, began: time.Now(), hand: make(chan fault, 8)}
 	if err := sim.open(ctx); err != nil {
 		return errors.Join(err, sim.close())
 	}
@@ -116,6 +117,9 @@ type simulation struct {
 	done     faultLog
 	sms      atomic.Int64 // that phones have got
 	dataDir  string
+	watcher  *db.Pool // looks at the database, past the proxies
+	seen     inside   // by the last look
+	hand     chan fault
 	stopped  context.CancelFunc
 }
 
@@ -156,6 +160,9 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	tills, err := s.setUp(ctx)
 	if err != nil {
 		return fmt.Errorf("setting up tills: %w", err)
+	}
+	if s.watcher, err = db.Open(ctx, db.Options{URL: s.site.server.url(), App: "tuma simulate", MaxConns: 2}); err != nil {
+		return err
 	}
 	if err := s.outside(world, secret); err != nil {
 		return err
@@ -275,10 +282,13 @@ func (s *simulation) live(ctx context.Context) error {
 	seconds := time.NewTicker(time.Second)
 	defer seconds.Stop()
 	living := make(chan error, 1)
-	go func() { living <- s.country.Live(ctx) }()
-	show := s.screen()
+	trading, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { living <- s.country.Live(trading) }()
+	show := s.screen(stop)
 	defer show.close()
 	over := time.After(s.Duration)
+	asked := trading.Done()
 	for {
 		select {
 		case <-seconds.C:
@@ -286,6 +296,9 @@ func (s *simulation) live(ctx context.Context) error {
 		case <-over:
 			calm() // everything is healed before people are asked what they do not know
 			over = nil
+		case <-asked:
+			calm()
+			asked = nil
 		case err := <-living:
 			calm()
 			return errors.Join(err, <-ended)
@@ -383,6 +396,9 @@ func (s *simulation) plant() error {
 // close ends everything that open has started.
 func (s *simulation) close() error {
 	var errs []error
+	if s.watcher != nil {
+		errs = append(errs, s.watcher.Close())
+	}
 	if s.site != nil {
 		errs = append(errs, s.site.close())
 	}

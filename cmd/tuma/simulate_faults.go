@@ -178,12 +178,11 @@ func (s *simulation) harm(ctx context.Context) error {
 	kept := make(chan error, 1)
 	go func() { kept <- s.site.server.keep(keeping) }()
 	dice := s.dice(4)
-	for len(s.kinds) > 0 {
-		rest(ctx, time.Duration((0.5+dice.ExpFloat64()/2)*float64(s.Every)))
-		if ctx.Err() != nil {
+	for {
+		f, asked := s.nextFault(ctx, dice)
+		if !asked {
 			break
 		}
-		f := s.kinds[dice.IntN(len(s.kinds))]
 		s.done.mu.Lock()
 		s.done.now = f.name
 		s.done.mu.Unlock()
@@ -197,10 +196,34 @@ func (s *simulation) harm(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
-	<-ctx.Done()
 	s.site.cutter.calm()
 	stop()
 	return errors.Join(<-kept, s.site.server.revive(context.WithoutCancel(ctx)))
+}
+
+// nextFault waits for the next fault: one that somebody asks for, or one of the
+// kinds that were chosen, when it is time. false: ctx has ended.
+func (s *simulation) nextFault(ctx context.Context, dice *rand.Rand) (fault, bool) {
+	var due <-chan time.Time
+	if len(s.kinds) > 0 {
+		due = time.After(time.Duration((0.5 + dice.ExpFloat64()/2) * float64(s.Every)))
+	}
+	select {
+	case f := <-s.hand:
+		return f, true
+	case <-due:
+		return s.kinds[dice.IntN(len(s.kinds))], true
+	case <-ctx.Done():
+		return fault{}, false
+	}
+}
+
+// byHand has a fault done next. One more than can wait is not.
+func (s *simulation) byHand(f fault) {
+	select {
+	case s.hand <- f:
+	default:
+	}
 }
 
 // provider stands before the fake Twilio and misbehaves when it is told to.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"tuma/simulator/people"
 )
@@ -13,8 +12,6 @@ type screen interface {
 	second(s *simulation, now people.Second)
 	close()
 }
-
-func (s *simulation) screen() screen { return lines{os.Stderr} }
 
 // lines is a line every five seconds, for a log.
 type lines struct{ w io.Writer }
