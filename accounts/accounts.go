@@ -88,6 +88,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if s.pins, err = newPINs(c.Pool, c.Keys, c.Rand); err != nil {
 		return nil, err
 	}
+	s.settles["send"], s.settles["airtime"] = s.settleSend, s.settleAirtime
 	s.startWaker()
 	// What must happen in the same commit as an entry, in this order.
 	hooks := []ledger.Hook{s.approveAsked, s.oweNotices, s.orderAirtime}

@@ -29,12 +29,17 @@ func (s *Service) QuoteAirtime(ctx context.Context, payer Customer, to phone.Num
 // when it refuses, the money comes back. Refusals as in Price and of the book;
 // the same ref again as in Send.
 func (s *Service) Airtime(ctx context.Context, ref string, payer Customer, to phone.Number, a money.Amount) (Done, error) {
-	d, err := s.airtime(ctx, ref, payer, to, a)
+	d, err := s.airtime(ctx, ref, payer, to, a, nil)
 	return s.OrFirst(ctx, Payment{Ref: ref, Kind: "airtime", From: payer.Wallet, To: string(to), Amount: a}, d, err)
 }
 
-func (s *Service) airtime(ctx context.Context, ref string, payer Customer, to phone.Number, a money.Amount) (Done, error) {
+// airtime posts it; asked is the approval that it settles, nil when there is none.
+func (s *Service) airtime(ctx context.Context, ref string, payer Customer, to phone.Number, a money.Amount, asked *Approval) (Done, error) {
 	p, err := s.Price(ctx, "airtime", a, payer.Tier)
+	if err != nil {
+		return Done{}, err
+	}
+	settles, err := asked.at(p)
 	if err != nil {
 		return Done{}, err
 	}
@@ -49,7 +54,8 @@ func (s *Service) airtime(ctx context.Context, ref string, payer Customer, to ph
 		Rider: Rider{
 			Owed: []Owed{{Party: "payer", To: payer.Phone, Lang: payer.Lang, Text: notice, Account: payer.Wallet, Holes: text.Holes{
 				"amount": s.Money(a), "fee": s.Money(p.Fee), "number": s.country.Phone.National(to)}}},
-			TopUp: &TopUp{To: to, Buyer: payer.ID},
+			TopUp:    &TopUp{To: to, Buyer: payer.ID},
+			Approval: settles,
 		},
 	}, map[ledger.AccountID]Side{payer.Wallet: Payer})
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 )
 
 // Approvals are the one way in which somebody else can ask for a customer's
-// money: a till that pays cash, later a merchant or a friend. Nothing moves
+// money: a till that pays cash, later a merchant or a friend; and in which the
+// customer asks by a channel that proves nothing (own.go). Nothing moves
 // until the customer gives the PIN. The approval's row decides who was first to
 // approve, decline, cancel or let it expire; approving sets it in the commit of
 // the entry, by a hook.
@@ -51,7 +52,7 @@ type Approval struct {
 	Customer           int64
 	Phone              phone.Number // the customer's
 	Name               string       // likewise
-	Asker, AskerName   string       // who wants it: a till's number and name
+	Asker, AskerName   string       // who wants it: a till's number and name; of one's own, nobody and whom it is for
 	AskedBy            phone.Number // the person who asked
 	Amount, Fee, Total money.Amount
 	Params             map[string]string // what else the kind needs
@@ -106,7 +107,7 @@ func (s *Service) Ask(ctx context.Context, ask Ask) (Approval, error) {
 		return Approval{}, fmt.Errorf("accounts: asking: %w", err)
 	}
 	life, pushed := waitingLife, s.push != nil
-	if pushed {
+	if pushed && ask.Asker != "" {
 		life = pushedLife // should this process die before it knows better, the asker asks again
 	}
 	fresh := false
@@ -169,8 +170,12 @@ func (s *Service) pushOrWait(ctx context.Context, a Approval, ask Ask) (Approval
 	return s.Approval(ctx, a.ID)
 }
 
-// tellWaiting owes the customer word of an approval that is not on the phone.
+// tellWaiting owes the customer word of an approval that is not on the phone. One's
+// own is answered by the channel that it was asked on.
 func (s *Service) tellWaiting(ctx context.Context, tx *db.Tx, id int64, ask Ask) error {
+	if ask.Asker == "" {
+		return nil
+	}
 	h := text.Holes{"till": ask.Asker, "name": ShortName(ask.AskerName, noticeName), "amount": s.Money(ask.Amount)}
 	return s.notify(ctx, tx, fmt.Sprintf("approval:%d", id), ask.Customer.Phone, ask.Customer.Lang, "approval_waiting", h, outbox.Receipt)
 }

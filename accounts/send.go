@@ -120,11 +120,12 @@ func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other 
 // payee_full, busy. ErrPending is in the chain when the outcome is not known.
 // The same ref again gives the first answer, marked Again.
 func (s *Service) Send(ctx context.Context, ref string, payer Customer, payee phone.Number, a money.Amount) (Done, error) {
-	d, err := s.send(ctx, ref, payer, payee, a)
+	d, err := s.send(ctx, ref, payer, payee, a, nil)
 	return s.OrFirst(ctx, Payment{Ref: ref, Kind: "send", From: payer.Wallet, To: string(payee), Amount: a}, d, err)
 }
 
-func (s *Service) send(ctx context.Context, ref string, payer Customer, payee phone.Number, a money.Amount) (Done, error) {
+// send posts it; asked is the approval that it settles, nil when there is none.
+func (s *Service) send(ctx context.Context, ref string, payer Customer, payee phone.Number, a money.Amount, asked *Approval) (Done, error) {
 	c, err := s.payee(ctx, payer, payee)
 	if err != nil {
 		return Done{}, err
@@ -133,12 +134,16 @@ func (s *Service) send(ctx context.Context, ref string, payer Customer, payee ph
 	if err != nil {
 		return Done{}, err
 	}
+	settles, err := asked.at(p)
+	if err != nil {
+		return Done{}, err
+	}
 	national := s.country.Phone.National
 	r, err := s.Post(ctx, ledger.Entry{
 		Ref: ref, Kind: "send",
 		Postings: s.WithFee(ledger.Posting{Why: ledger.Principal, Debit: payer.Wallet, Credit: c.Wallet, Amount: a}, p),
 		Memo:     map[string]string{"from": string(payer.Phone), "from_name": payer.Name, "to": string(payee), "to_name": c.Name},
-		Rider: Rider{Owed: []Owed{
+		Rider: Rider{Approval: settles, Owed: []Owed{
 			{Party: "payer", To: payer.Phone, Lang: payer.Lang, Text: "send_payer", Account: payer.Wallet, Holes: text.Holes{
 				"amount": s.Money(a), "fee": s.Money(p.Fee), "name": ShortName(c.Name, noticeName), "number": national(payee)}},
 			{Party: "payee", To: payee, Lang: c.Lang, Text: "send_payee", Account: c.Wallet, Holes: text.Holes{

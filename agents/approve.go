@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -107,13 +108,36 @@ func (s *Service) CancelAsked(ctx context.Context, o Operator, id int64) error {
 // operator who asked may not serve there any more, too), price_changed, then as
 // in Withdraw.
 func (s *Service) settleWithdraw(ctx context.Context, c accounts.Customer, a accounts.Approval) (accounts.Done, error) {
-	d, err := s.payCash(ctx, a.Ref, c, a.Asker, a.Amount, &a)
-	return s.accounts.OrFirst(ctx, accounts.Payment{Ref: a.Ref, Kind: "withdraw", From: c.Wallet, To: a.Asker, Amount: a.Amount}, d, err)
+	till := cmp.Or(a.Asker, a.Params["till"])
+	d, err := s.payCash(ctx, a.Ref, c, till, a.Amount, &a)
+	return s.accounts.OrFirst(ctx, accounts.Payment{Ref: a.Ref, Kind: "withdraw", From: c.Wallet, To: till, Amount: a.Amount}, d, err)
+}
+
+// AskOwnWithdraw asks a customer to confirm a withdrawal that he asked for by a
+// channel that proves nothing. Refusals as in QuoteWithdraw; the same ref again as
+// in accounts.Ask.
+func (s *Service) AskOwnWithdraw(ctx context.Context, ref string, c accounts.Customer, till string, a money.Amount) (accounts.Approval, error) {
+	q, err := s.QuoteWithdraw(ctx, c, till, a)
+	if err != nil {
+		if first, lookUp := s.accounts.ApprovalByRef(ctx, ref); lookUp == nil && first.Customer == c.ID {
+			return first, nil
+		}
+		return accounts.Approval{}, err
+	}
+	return s.accounts.Ask(ctx, accounts.Ask{
+		Ref: ref, Kind: "withdraw", Customer: c, AskerName: q.Name, AskedBy: c.Phone, Amount: a, Fee: q.Fee, Params: map[string]string{"till": till},
+	})
 }
 
 // stillAsked refuses an approval that would not do what the customer was shown,
 // or that nobody would ask for now.
 func (s *Service) stillAsked(ctx context.Context, a accounts.Approval, p accounts.Price) error {
+	if a.Own() {
+		if p.Fee != a.Fee {
+			return accounts.Refuse("price_changed")
+		}
+		return nil
+	}
 	o, err := s.ByPhone(ctx, a.AskedBy)
 	switch {
 	case errors.Is(err, ErrNoOperator), err == nil && (o.Till.Number != a.Asker || o.May(ActWithdrawAsk) != nil):

@@ -138,7 +138,10 @@ func (s *Service) payCash(ctx context.Context, ref string, c accounts.Customer, 
 		if err := s.stillAsked(ctx, *asked, p); err != nil {
 			return accounts.Done{}, err
 		}
-		memo["operator"], rider.Approval = string(asked.AskedBy), asked.ID
+		rider.Approval = asked.ID
+		if !asked.Own() {
+			memo["operator"] = string(asked.AskedBy)
+		}
 	}
 	told, err := s.operatorsOf(ctx, till)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tuma/accounts"
+	"tuma/internal/phone"
 )
 
 // What a customer does with the approvals that others have asked for, and how
@@ -50,8 +51,17 @@ func listApprovals(ctx context.Context, s *Step) error {
 // listedName is how much of a name a line of the list has room for.
 const listedName = 12
 
-// showApproval puts what the customer is asked for into the words.
+// showApproval puts what the customer is asked for into the words. What he has
+// asked for himself has words of its own: is_send, is_withdraw, is_airtime.
 func showApproval(ctx context.Context, s *Step) error {
+	if err := loadApproval(ctx, s); err != nil || s.Answers.Own == "" {
+		return err
+	}
+	return accounts.Refuse("is_" + s.Answers.Own)
+}
+
+// loadApproval reads the approval that was chosen.
+func loadApproval(ctx context.Context, s *Step) error {
 	a, err := s.Accounts.Approval(ctx, s.Answers.Approval)
 	switch {
 	case errors.Is(err, accounts.ErrNoApproval), err == nil && (a.Customer != s.Customer.ID || a.State != accounts.ApprovalPending):
@@ -59,7 +69,12 @@ func showApproval(ctx context.Context, s *Step) error {
 	case err != nil:
 		return err
 	}
-	s.Answers.Asked = a.Ref
+	s.Answers.Asked, s.Answers.Own = a.Ref, ""
+	if a.Own() {
+		s.Answers.Own = a.Kind
+		s.Put("number", s.Number(phone.Number(a.Params["to"])))
+		a.Asker = a.Params["till"]
+	}
 	s.Put("till", a.Asker, "name", s.Person(a.AskerName), "amount", s.Money(a.Amount), "fee", s.Money(a.Fee), "total", s.Money(a.Total))
 	return nil
 }

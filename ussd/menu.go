@@ -55,11 +55,18 @@ func Tree() Menu {
 
 		// What others have asked for; a pushed session begins at the second
 		"approvals": {Before: listApprovals, Ask: Listed, Then: "approval"},
-		"approval":  {Before: showApproval, Pick: Pick{"approve", "decline"}},
+		"approval":  {Before: showApproval, Else: Else{"is_send": "own_send", "is_withdraw": "own_withdraw", "is_airtime": "own_airtime"}, Pick: Pick{"approve", "decline"}},
 		"approve":   {Before: showApproval, Ask: PIN, Pay: approve, Then: "approved"},
 		"approved":  {End: true},
 		"decline":   {Before: decline, Then: "declined"},
 		"declined":  {End: true},
+
+		// What the customer has asked for by SMS
+		"own_send":     {Pick: Pick{"confirm", "decline"}},
+		"own_withdraw": {Pick: Pick{"confirm", "decline"}},
+		"own_airtime":  {Pick: Pick{"confirm", "decline"}},
+		"confirm":      {Before: loadApproval, Ask: PIN, Pay: approve, Then: "confirmed"},
+		"confirmed":    {End: true},
 
 		"account":     {Pick: Pick{"balance", "mini", "change_pin", "language", "limits"}},
 		"balance":     {Ask: PIN, Do: balance, Then: "balance_is"},
@@ -130,7 +137,7 @@ func refusals() map[string]Outcome {
 		"below_min": AskAgain, "over_entry": AskAgain, "over_day": AskAgain, "insufficient": AskAgain, "float_low": AskAgain,
 		"customer_cannot": AskAgain,
 		// What was asked for
-		"approval_gone": EndsWith, "price_changed": EndsWith,
+		"no_receipt": EndsWith, "checks_spent": EndsWith, "approval_gone": EndsWith, "price_changed": EndsWith,
 		// Not now
 		"frozen": EndsWith, "not_allowed": EndsWith, "out_of_hours": EndsWith, "payer_frozen": EndsWith, "payer_blocked": EndsWith, "too_soon": EndsWith, "busy": EndsWith,
 	}

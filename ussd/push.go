@@ -41,7 +41,7 @@ func (m *Machine) Push(ctx context.Context, a accounts.Approval) error {
 	}}
 	w := m.walk(r, h, &trace{})
 	w.ask(ctx, a.ID)
-	if w.reply.End || w.step.Screen != m.menu.Asked {
+	if w.reply.End || w.step.Screen == "" {
 		return fmt.Errorf("ussd: the customer cannot be asked now: %w", errors.Join(w.err, errors.New(w.reply.Text)))
 	}
 	// It counts as answered: the phone's first request may be empty, or an answer.

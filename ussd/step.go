@@ -38,6 +38,7 @@ type Answers struct {
 	Listed   []int64 `json:"listed,omitempty"`   // the approvals on the list, in its order
 	Approval int64   `json:"approval,omitempty"` // the one chosen, or pushed
 	Asked    string  `json:"asked,omitempty"`    // its ref, for the log
+	Own      string  `json:"own,omitempty"`      // its kind, when the customer has asked for it
 
 	Sure   string       `json:"sure,omitempty"`   // the payment that the customer wants although it was just made
 	Looked phone.Number `json:"looked,omitempty"` // the number whose look-up has been counted

@@ -165,7 +165,7 @@ func (c config) ways(s *service) error {
 	if s.relay, err = sms.NewRelay(relay); err != nil {
 		return err
 	}
-	if s.inbox, err = sms.NewInbox(sms.InboxOptions{Pool: s.pool, Accounts: s.accounts, Agents: s.agents, Log: c.log}); err != nil {
+	if s.inbox, err = sms.NewInbox(sms.InboxOptions{Pool: s.pool, Accounts: s.accounts, Agents: s.agents, Refusals: words, Log: c.log}); err != nil {
 		return err
 	}
 	s.airtime = accounts.AirtimeOperator{URL: c.gateways.AirtimeURL, Token: c.gateways.AirtimeKey, Client: &http.Client{Timeout: 15 * time.Second}}
