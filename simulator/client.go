@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,4 +41,37 @@ func FetchInbox(ctx context.Context, client *http.Client, base, number string) (
 		return nil, fmt.Errorf("simulator: inbox: %w", err)
 	}
 	return inbox, nil
+}
+
+// SendText has the simulator at base send a message from the phone to the application.
+func SendText(ctx context.Context, client *http.Client, base, number, body string) error {
+	number, err := msisdn(number)
+	if err != nil {
+		return fmt.Errorf("simulator: text: %w", err)
+	}
+	message, err := json.Marshal(map[string]string{"body": body})
+	if err != nil {
+		return fmt.Errorf("simulator: text: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(base, "/")+"/simulator/phones/"+url.PathEscape(number)+"/sms", bytes.NewReader(message))
+	if err != nil {
+		return fmt.Errorf("simulator: text: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if client == nil {
+		client = &http.Client{}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("simulator: text: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	var why problem
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&why); err != nil || why.Error == "" {
+		why.Error = resp.Status
+	}
+	return fmt.Errorf("simulator: text: %w: %s", ErrNetwork, why.Error)
 }

@@ -28,6 +28,7 @@ func (n *Network) routes() *http.ServeMux {
 	mux.HandleFunc("GET /simulator/phones", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, n.phones()) })
 	mux.HandleFunc("GET /simulator/phones/{msisdn}", n.onPhone(func(p *Phone, _ *http.Request) (State, error) { return p.State(), nil }))
 	mux.HandleFunc("GET /simulator/phones/{msisdn}/sms", n.getInbox)
+	mux.HandleFunc("POST /simulator/phones/{msisdn}/sms", n.postText)
 	mux.HandleFunc("DELETE /simulator/phones/{msisdn}/sms", n.deleteInbox)
 	mux.HandleFunc("GET /simulator/phones/{msisdn}/events", n.serveEvents)
 	mux.HandleFunc("GET /simulator/events", n.serveEvents)

@@ -25,7 +25,9 @@ const (
 type Config struct {
 	USSDURL, EventsURL     string // the application, as in Line
 	ServiceCode            string // like *334#
-	TwilioSID, TwilioToken string // what the fake Twilio asks for
+	SMSURL                 string // of the application, where messages to ShortCode go; empty: nobody takes them
+	ShortCode              string // where phones send messages; empty: 22334
+	TwilioSID, TwilioToken string // what the fake Twilio asks for, and signs messages with
 	AirtimeToken           string // the bearer token that the fake airtime operator asks for
 	PushToken              string // the bearer token for putting a screen on a phone; empty: nobody can
 	CurrencySymbol         string // in the operator's own messages, like Ksh
@@ -91,6 +93,9 @@ func NewNetwork(c Config) (*Network, error) {
 	}
 	if c.TwilioSID == "" || c.TwilioToken == "" || c.AirtimeToken == "" {
 		return nil, errors.New("simulator: the network needs Twilio's sid and token and the airtime token")
+	}
+	if c.ShortCode == "" {
+		c.ShortCode = defaultShortCode
 	}
 	people := make([]Person, len(c.People))
 	for i, person := range c.People {

@@ -23,7 +23,7 @@ func (n *Network) servePage(w http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
 	page, err := template.ParseFS(pageFiles, "page/index.html")
 	if err == nil {
-		err = page.Execute(&b, map[string]any{"ServiceCode": n.config.ServiceCode, "PatienceMS": n.line.AnswerTimeout.Milliseconds()})
+		err = page.Execute(&b, map[string]any{"ServiceCode": n.config.ServiceCode, "ShortCode": n.config.ShortCode, "PatienceMS": n.line.AnswerTimeout.Milliseconds()})
 	}
 	if err != nil { // the page is part of the program, and a test renders it
 		fail(w, http.StatusInternalServerError, "cannot draw the page")

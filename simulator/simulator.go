@@ -8,7 +8,7 @@
 //
 //   - phones dial through the USSD dialect of Africa's Talking (phone.go),
 //   - the application puts a screen on a phone through a small JSON interface of the network's own (push.go),
-//   - messages arrive through Twilio's REST call (twilio.go),
+//   - messages arrive through Twilio's REST call (twilio.go) and leave as its signed webhook (text.go),
 //   - airtime is bought from an operator with a small JSON interface of its own (airtime.go).
 //
 // Nothing here is a place to keep things: inboxes and sessions live in memory, within fixed bounds.

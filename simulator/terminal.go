@@ -33,6 +33,7 @@ type TerminalOptions struct {
 const terminalHelp = `  *334#      dials a code (*334*1*2# keys in several answers at once)
   1          anything else answers the menu on the screen
   .sms       shows the inbox
+  .text BAL  sends an SMS to the service
   .drop      ends the session
   .retry     sends the last request again, exactly
   .help      shows this
@@ -147,6 +148,8 @@ func (t *terminal) do(ctx context.Context, line string) (quit bool) {
 		t.printf("%s", terminalHelp)
 	case line == ".sms":
 		t.list(ctx)
+	case strings.HasPrefix(line, ".text "):
+		t.text(ctx, strings.TrimSpace(strings.TrimPrefix(line, ".text ")))
 	case line == ".drop":
 		st, err := t.phone.Drop(ctx)
 		t.show(st, err, "drops")
@@ -163,6 +166,22 @@ func (t *terminal) do(ctx context.Context, line string) (quit bool) {
 		t.show(st, err, "types "+line)
 	}
 	return false
+}
+
+// text sends a message by the simulator that keeps the inbox.
+func (t *terminal) text(ctx context.Context, body string) {
+	if t.BaseURL == "" {
+		t.printf("  no messages can be sent from this phone\n")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, textTimeout)
+	defer cancel()
+	if err := SendText(ctx, t.Client, t.BaseURL, t.phone.msisdn, body); err != nil {
+		t.printf("  -- %s\n", strings.TrimPrefix(err.Error(), "simulator: "))
+		return
+	}
+	t.printf("  -- sent\n")
+	t.record("texts "+body, "")
 }
 
 // show prints and records what came of what somebody did.

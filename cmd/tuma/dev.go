@@ -293,7 +293,7 @@ func (c *devCommand) network(base, serviceCode, symbol string, k devKeys) (*simu
 	}
 	return simulator.NewNetwork(simulator.Config{
 		USSDURL: base + "/ussd/africastalking", EventsURL: base + "/ussd/africastalking/events", ServiceCode: serviceCode,
-		TwilioSID: devTwilioSID, TwilioToken: k.Twilio, AirtimeToken: k.Airtime, PushToken: k.Airtime, CurrencySymbol: symbol,
+		SMSURL: base + "/sms/twilio/inbound", TwilioSID: devTwilioSID, TwilioToken: k.Twilio, AirtimeToken: k.Airtime, PushToken: k.Airtime, CurrencySymbol: symbol,
 		Now: time.Now, Rand: rand.Reader, People: people,
 	})
 }

@@ -180,7 +180,7 @@ func startBank(t testing.TB) *bank {
 	b.must(seed(t.Context(), b.service))
 	b.network, err = simulator.NewNetwork(simulator.Config{
 		USSDURL: b.url + "/ussd/africastalking", EventsURL: b.url + "/ussd/africastalking/events", ServiceCode: country.ServiceCode,
-		TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, AirtimeToken: b.airtimeKey, PushToken: b.airtimeKey, CurrencySymbol: "Ksh", Now: b.clock.now, Rand: newSeeded(),
+		SMSURL: b.url + "/sms/twilio/inbound", TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, AirtimeToken: b.airtimeKey, PushToken: b.airtimeKey, CurrencySymbol: "Ksh", Now: b.clock.now, Rand: newSeeded(),
 	})
 	b.must(err)
 	// The server that serves in production, too, with its bounds on what a connection may cost.

@@ -14,6 +14,7 @@ async function ask(method, path, body) {
 
 export const phones = () => ask('GET', 'phones');
 export const inbox = (msisdn) => ask('GET', `phones/${msisdn}/sms`);
+export const text = (msisdn, body) => ask('POST', `phones/${msisdn}/sms`, { body });
 export const act = (msisdn, action, body) => ask('POST', `phones/${msisdn}/${action}`, body);
 
 // Small things that outlive a reload. A browser may refuse to keep them; then they last as long as the page.

@@ -1,6 +1,6 @@
 // One phone on the page: what its screen shows, what its keys do. The session itself lives in the simulator.
 
-import { act, inbox, keep, recall } from './api.js';
+import { act, inbox, keep, recall, text } from './api.js';
 import { Keypad, drawKeys } from './keypad.js';
 import { Inbox } from './inbox.js';
 import { showWire } from './wire.js';
@@ -64,7 +64,25 @@ export class Handset {
       const [before_ms, after_ms] = e.target.value.split(',').map(Number);
       this.act('delay', { before_ms, after_ms });
     });
+    this.$('.text-form').addEventListener('submit', (e) => {
+      e.preventDefault();
+      this.text(this.$('.text-form input'));
+    });
     this.$('.wire').addEventListener('toggle', () => showWire(this.$('.wire'), this.state.raw));
+  }
+
+  // text sends an SMS to the service; the answer is an SMS, too.
+  async text(field) {
+    const note = this.$('.sent');
+    if (!field.value.trim()) return;
+    note.textContent = '';
+    try {
+      await text(this.msisdn, field.value);
+      field.value = '';
+      note.textContent = 'Sent';
+    } catch (err) {
+      note.textContent = err.message;
+    }
   }
 
   keydown(e) {

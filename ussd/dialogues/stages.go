@@ -1,6 +1,7 @@
 package dialogues
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -332,7 +333,7 @@ func (r *Remote) do(req *http.Request) (string, error) {
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err == nil && res.StatusCode != http.StatusOK {
+	if err == nil && res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
 		err = fmt.Errorf("status %d: %s", res.StatusCode, body)
 	}
 	return string(body), err
@@ -343,9 +344,19 @@ func (r *Remote) Pushed(context.Context, Person) (string, string, error) {
 	return "", "", fmt.Errorf("%w: a push", ErrOnlyInside)
 }
 
-// Text implements Stage.
-func (r *Remote) Text(context.Context, Person, string) error {
-	return fmt.Errorf("%w: an SMS to the service", ErrOnlyInside)
+// Text implements Stage: the simulator's phone sends it.
+func (r *Remote) Text(ctx context.Context, p Person, body string) error {
+	message, err := json.Marshal(map[string]string{"body": body})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(r.BaseURL, "/")+"/simulator/phones/"+url.PathEscape(p.Number)+"/sms", bytes.NewReader(message))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	_, err = r.do(req)
+	return err
 }
 
 // SMS implements Stage, with the simulator's list of what a phone has got.
