@@ -193,6 +193,14 @@ func TestNoPINAnywhere(t *testing.T) {
 	b.post("/ussd/africastalking", ussdForm("w9", "not a number", canary)) // a form that is refused
 	b.post("/ussd/africastalking?text="+canary, ussdForm("w9", asha, canary))
 	b.post("/ussd/africastalking/"+canary, ussdForm("w9", asha, canary))
+	for _, s := range []string{"%s", "PIN %s", "BAL %s", "SEND 50 0712000002 %s", "send %s 50 0712000002", "WITHDRAW 100 100001 %s", "AIRTIME 20 %s", "CHECK %s", "hello%s", "UKM4Q7X2PA Confirmed. %s"} {
+		b.must(b.texts(t.Context(), asha, fmt.Sprintf(s, canary)))
+		b.must(b.texts(t.Context(), "+254733000009", fmt.Sprintf(s, canary))) // a stranger
+	}
+	if n := b.count(`select count(*) from inbound where word = 'pin' and msisdn = $1`, asha); n != 10 {
+		t.Errorf("%d PINs were seen in 10 messages", n)
+	}
+	b.relayed()
 	b.wantNoHits("a PIN where none belongs")
 
 	// Locked, and back.

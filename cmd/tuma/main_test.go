@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +130,7 @@ type bank struct {
 	config      config
 	twilioToken string
 	airtimeKey  string
+	messages    atomic.Int64 // texts sent to the service
 	once        sync.Once
 }
 
