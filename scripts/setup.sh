@@ -107,6 +107,9 @@ peer() { # name version sha256 of the archive
 	have_peer "$1" || say "$1 could not be fetched with npm pack: the tests that compare with it will fail"
 }
 if [ "$what" = test ]; then
+	peer smpp 0.5.1 3a88a8349e5aee7dedb0f22a850dbd6b828e56e9e104c76b2620510f991cdeb5
+	peer iconv-lite 0.7.3 40789b7733e230a0439e07075fe2f37819f4a47ee7115fe17188451fab8e3941 # smpp's, like the next
+	peer safer-buffer 2.1.2 78812f65ae3b98071ce1c9bacbe0666f4220d0b2753c2a11530eb27df440a3b3
 	peer twilio 6.2.0 30e2372f79f1faa8a64dd1205800ff9265d18d6f88772acb89cc2af910c20eec
 	peer sms-segments-calculator 1.3.0 f5baeaa24d17e002538a26e4c3948bf29ee2e35fb9d2c124a393ebcf9ab40489
 fi

@@ -156,6 +156,12 @@ var plenty = ussd.LimitOptions{DialsPerMinute: 1_000_000, LookUpsPerDay: 1_000_0
 // before by close.
 func startBank(t testing.TB) *bank {
 	t.Helper()
+	return startBankWith(t, func(*gateways) {})
+}
+
+// startBankWith is one with other ways in and out.
+func startBankWith(t testing.TB, change func(*gateways)) *bank {
+	t.Helper()
 	b := &bank{t: t, clock: newClock(), log: &logBuffer{}, databaseURL: dbtest.URL(t), twilioToken: "0123456789abcdef0123456789abcdef", airtimeKey: "a-token-for-the-operator"}
 	b.super = super(t, b.databaseURL)
 	t.Cleanup(b.close)
@@ -177,6 +183,7 @@ func startBank(t testing.TB) *bank {
 			AirtimeURL: b.url + "/simulator/airtime/topup", AirtimeKey: b.airtimeKey,
 		},
 	}
+	change(&b.config.gateways)
 	b.service, err = b.config.start(t.Context())
 	b.must(err)
 	b.must(seed(t.Context(), b.service))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 
@@ -101,8 +102,8 @@ func TestMalformedUnits(t *testing.T) {
 			t.Errorf("%+v was written: %d bytes", p, len(b))
 		}
 	}
-	if _, err := Read(bytes.NewReader(unhex(t, "7fffffff 00000015"))); err == nil {
-		t.Error("two gigabytes were asked for")
+	if _, err := Read(bytes.NewReader(unhex(t, "7fffffff 00000015"))); !errors.Is(err, ErrLength) {
+		t.Errorf("two gigabytes were made room for: %v", err)
 	}
 }
 
