@@ -296,6 +296,12 @@ func TestSessionNamesUsedAgain(t *testing.T) {
 	if len(receipts) != 2 || receipts[0] == receipts[1] || !strings.Contains(receipts[1], "Ksh60.00") {
 		t.Errorf("receipts: %q", receipts)
 	}
+	// A receipt that did not arrive is shown again, whenever it is asked for.
+	w.clock.wait(30 * time.Second)
+	if got := w.arkesel(h, "7", "false", canary); got != receipts[1] {
+		t.Errorf("the PIN again: %s", got)
+	}
+	w.wantPaid(2)
 	// Also after the network has said that the phone left.
 	w.clock.wait(5 * time.Second)
 	w.arkesel(h, "8", "true", "*334#")

@@ -70,7 +70,8 @@ func (s *sessions) placeLatest(id string, ses *session, r Request, now time.Time
 	}
 	mac := s.hash(id, r.mark())
 	for i, step := range ses.Steps {
-		recent := i == last && now.UnixMilli()-step.At < repeatWindow.Milliseconds()
+		// Nothing follows the last step of a session that has ended.
+		recent := i == last && (ses.Closed || now.UnixMilli()-step.At < repeatWindow.Milliseconds())
 		if hmac.Equal(step.Hash, mac) && (r.Token != "" || recent) {
 			return i, "", false
 		}

@@ -189,6 +189,7 @@ func TestServe(t *testing.T) {
 	const secret = "kZ8vQ1nT5yB7cX2mW9rL4pDs"
 	vars := settings(t, dbtest.URL(t), redis.URL())
 	vars["TUMA_USSD_ALLOW"], vars["TUMA_USSD_SECRET"], vars["TUMA_ADMIN"] = "", secret, "127.0.0.1:0"
+	vars["TUMA_USSD"] = "africastalking,safaricom"
 	p := start(t, environment(vars), "serve").ready()
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/simulator/": 404, "/2010-04-01/Accounts/x/Messages.json": 404, "/": 404} {
 		if status, body := get(t, p.url+path); status != want {
@@ -216,6 +217,13 @@ func TestServe(t *testing.T) {
 			t.Errorf("%s: %d %s %v, want %d", c.path, status, body, err, c.want)
 		}
 	}
+	// Another dialect, whose addresses have PINs in them, and one that was not named.
+	const query = "?ORIG=254712000001&DEST=334&SESSION_ID=s9&USSD_PARAMS=1*0712000002*500*4826"
+	for tail, want := range map[string]int{"safaricom/" + secret + query: 200, "safaricom/wrong" + query: 403, "safaricom/" + secret + "?x=%zz&USSD_PARAMS=4826": 400, "hubtel/" + secret: 404} {
+		if status, body := get(t, p.url+"/ussd/"+tail); status != want {
+			t.Errorf("%s: %d %s, want %d", tail, status, body, want)
+		}
+	}
 	// Without Redis it says that it cannot serve, and customers get a sentence.
 	if err := redis.Stop(); err != nil {
 		t.Fatal(err)
@@ -236,5 +244,8 @@ func TestServe(t *testing.T) {
 	}
 	if strings.Contains(p.said.String(), secret) {
 		t.Errorf("the secret is in the log:\n%s", p.said)
+	}
+	if strings.Contains(p.said.String(), "*4826") || strings.Contains(p.said.String(), "USSD_PARAMS") {
+		t.Errorf("what was keyed in is in the log:\n%s", p.said)
 	}
 }
