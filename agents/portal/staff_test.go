@@ -2,7 +2,9 @@ package portal
 
 import (
 	"bytes"
+	"fmt"
 	"image/jpeg"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +14,8 @@ import (
 
 	"tuma/agents"
 	"tuma/internal/db"
+	"tuma/internal/money"
+	"tuma/internal/phone"
 )
 
 // The password alone opens nothing, a code opens once, and both steps end.
@@ -114,6 +118,12 @@ func TestStaffSessionsEnd(t *testing.T) {
 	w.clock.pass(14 * time.Minute)
 	b.get("/agents/staff/float")
 	b.wants(303, "/agents/staff/in")
+	guess := w.browser()
+	guess.get("/agents/staff/in")
+	for range 11 {
+		guess.post("/agents/staff/in", "name", "charles", "password", "a wrong password")
+	}
+	guess.wants(429, "Too many tries")
 	idle := w.browser().signInStaff("mary")
 	w.clock.pass(15 * time.Minute)
 	idle.get("/agents/staff/float")
@@ -399,4 +409,53 @@ func (w *world) asOwner(query string) {
 		_, err := tx.Exec(w.t.Context(), query)
 		return err
 	}))
+}
+
+// With as much on them as they show, the pages of staff have under 5 KB each.
+func TestStaffPagesAreSmall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.headOffice()
+	statement := bankHead
+	for i := range 30 {
+		_, err := w.agents.RequestFloat(ctx, "mary", "100002", money.Amount(1000+137*i)*shilling, fmt.Sprintf("EQB-20261122-%05d", 7919*i%99991))
+		w.must(err)
+		_, err = w.agents.AskFloat(ctx, fmt.Sprint("ask", i), w.who(neema), money.Amount(500+91*i)*shilling, fmt.Sprintf("KCB-20261122-%05d", 6007*i%99991))
+		w.must(err)
+		statement += fmt.Sprintf("22/11/2026;FT%08d;CASH DEPOSIT BY CUSTOMER %d;%d,00;;\n", 104729*i, 31*i, 700+i)
+		v, err := w.agents.AskReversal(ctx, w.who(juma), w.deposit(juma, 100+i), fmt.Sprintf("the customer's number was wrong, case %d", i))
+		w.must(err)
+		if i%2 == 0 {
+			_, err = w.agents.DecideReversal(ctx, "charles", v.ID, i%4 == 0, fmt.Sprintf("decided by the letter %d", i))
+			w.must(err)
+		}
+		number := fmt.Sprintf("07230000%02d", i)
+		w.operator("100002", "Operator Somebody", "+254"+number[1:], "assistant")
+		w.must(w.agents.FreezeOperator(ctx, "zawadi", phone.Number("+254"+number[1:]), true, fmt.Sprintf("lost phone number %d", i)))
+		_, err = w.agents.CreateTill(ctx, "Pima Traders", fmt.Sprintf("Pima Branch %d", i), fmt.Sprint(300100+i))
+		w.must(err)
+	}
+	_, err := w.agents.ImportBank(ctx, "mary", "x.csv", []byte(statement), nil)
+	w.must(err)
+	mary, charles, head := w.browser().signInStaff("mary"), w.browser().signInStaff("charles"), w.browser().signIn(mkuu)
+	fresh := w.browser()
+	fresh.get("/agents/staff/in")
+	fresh.post("/agents/staff/in", "name", "zawadi", "password", password)
+	charles.get("/agents/staff/bank")
+	difference := regexp.MustCompile(`/agents/staff/bank/[0-9a-f]{16}`).FindString(charles.last.body)
+	for path, b := range map[string]*browser{
+		"/agents/staff/code": fresh, "/agents/staff/float": mary, "/agents/staff/float/7": charles, "/agents/staff/reversals": charles, "/agents/staff/reversals/2": charles,
+		"/agents/staff/freezes": charles, "/agents/staff/log": charles, "/agents/staff/bank": charles, difference: charles, "/agents/office": head, "/agents/office/100001": head,
+	} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.server.URL+path, nil)
+		w.must(err)
+		r.Header.Set("Accept-Encoding", "gzip")
+		a := b.send(r)
+		n := a.size + len(fmt.Sprint(a.header))
+		t.Logf("%-40s %5d bytes", path, n)
+		if a.status != 200 || n > 5<<10 {
+			t.Errorf("%s: status %d, %d bytes", path, a.status, n)
+		}
+	}
 }
