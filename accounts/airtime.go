@@ -70,7 +70,7 @@ select e, reference, msisdn, amount, $5, buyer, $6, $6
 from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $7::bigint[]) as o (e, reference, msisdn, amount, buyer)`
 
 // orderAirtime writes down which top-ups a commit's entries have bought.
-func (s *Service) orderAirtime(posted []ledger.Accepted) (func(context.Context, *db.Tx) error, error) {
+func (s *Service) orderAirtime(posted []ledger.Accepted) (ledger.Also, error) {
 	var entries, amounts, buyers []int64
 	var references, numbers []string
 	for _, p := range posted {
@@ -85,13 +85,13 @@ func (s *Service) orderAirtime(posted []ledger.Accepted) (func(context.Context, 
 		buyers = append(buyers, rider.TopUp.Buyer)
 	}
 	if len(entries) == 0 {
-		return nil, nil
+		return ledger.Also{}, nil
 	}
-	return func(ctx context.Context, tx *db.Tx) error {
+	return ledger.Also{Write: func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, sqlOrderAirtime, db.Array(entries), db.Array(references), db.Array(numbers), db.Array(amounts), s.country.Currency.Code, tx.Now, db.Array(buyers))
 		if err != nil {
 			return fmt.Errorf("accounts: ordering airtime: %w", err)
 		}
 		return nil
-	}, nil
+	}}, nil
 }

@@ -383,7 +383,7 @@ where a.id = u.id and a.state = 'pending' and a.expires_at > $1`
 // pending any more, the book posts its entries one by one, so that only this one
 // is refused. Approve has looked before, so that is rare. An entry that stands
 // already does not come here again.
-func (s *Service) approveAsked(posted []ledger.Accepted) (func(context.Context, *db.Tx) error, error) {
+func (s *Service) approveAsked(posted []ledger.Accepted) (ledger.Also, error) {
 	var ids []int64
 	var receipts []string
 	for _, p := range posted {
@@ -392,9 +392,9 @@ func (s *Service) approveAsked(posted []ledger.Accepted) (func(context.Context, 
 		}
 	}
 	if len(ids) == 0 {
-		return nil, nil
+		return ledger.Also{}, nil
 	}
-	return func(ctx context.Context, tx *db.Tx) error {
+	return ledger.Also{Write: func(ctx context.Context, tx *db.Tx) error {
 		n, err := tx.Exec(ctx, sqlApprove, tx.Now, db.Array(ids), db.Array(receipts))
 		if err != nil {
 			return fmt.Errorf("accounts: approving: %w", err)
@@ -403,5 +403,5 @@ func (s *Service) approveAsked(posted []ledger.Accepted) (func(context.Context, 
 			return ErrNotPending
 		}
 		return nil
-	}, nil
+	}}, nil
 }

@@ -37,13 +37,16 @@ type Rider struct {
 }
 
 // oweNotices writes the notices of a commit's entries into the outbox.
-func (s *Service) oweNotices(posted []ledger.Accepted) (func(context.Context, *db.Tx) error, error) {
+func (s *Service) oweNotices(posted []ledger.Accepted) (ledger.Also, error) {
 	notices := make([]outbox.Notice, 0, 2*len(posted))
 	h := text.Holes{} // one for all: there are hundreds of notices
 	var stamp text.Holes
 	var stamped time.Time
-	for _, p := range posted {
-		r := p.Receipt
+	var at time.Time // of the commit
+	for i := range posted {
+		p := &posted[i]
+		r := &p.Receipt
+		at = r.At
 		if stamp == nil || !r.At.Equal(stamped) {
 			stamp, stamped = s.stamp(r.At), r.At
 		}
@@ -58,16 +61,16 @@ func (s *Service) oweNotices(posted []ledger.Accepted) (func(context.Context, *d
 			}
 			body, err := fill(s.words, o.Lang, o.Text, h)
 			if err != nil {
-				return nil, fmt.Errorf("accounts: notice %s: %w", o.Text, err)
+				return ledger.Also{}, fmt.Errorf("accounts: notice %s: %w", o.Text, err)
 			}
 			notices = append(notices, outbox.Notice{Key: strconv.FormatInt(int64(r.ID), 10) + ":" + o.Party, To: o.To, Lang: o.Lang, Body: body, Priority: outbox.Receipt})
 		}
 	}
 	lot, err := outbox.Pack(notices)
 	if err != nil {
-		return nil, err
+		return ledger.Also{}, err
 	}
-	return lot.Write, nil
+	return ledger.Also{Insert: lot.Insert(at)}, nil
 }
 
 // common adds what every notice may speak of.

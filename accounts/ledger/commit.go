@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,9 +172,8 @@ type judged struct {
 	places   []int      // of the accepted in the batch
 }
 
-// attempt is one transaction's worth of posting. The server and this process
-// work side by side where neither needs the other: while balances move and while
-// entries are stored, what comes next is made ready.
+// attempt is one transaction's worth of posting: one round trip that moves
+// balances and one that stores everything, where nobody has to be read before.
 func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how mode) ([]answer, seal, error) {
 	b := p.book
 	s, err := p.nextSeal(ctx, tx)
@@ -206,43 +204,38 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how m
 		return nil, seal{}, err
 	}
 	nets := netsOf(j.accepted)
-	moving := aside(func() error { return nets.move(ctx, tx, accounts, b.Day(tx.Now)) })
+	if err := nets.move(ctx, tx, accounts, b.Day(tx.Now)); err != nil {
+		return nil, seal{}, err
+	}
 	columns := entryColumnsOf(j.accepted)
-	if err := <-moving; err != nil {
-		return nil, seal{}, err
-	}
 	p.finish(&j, &s, nets, columns)
-	storing := aside(func() error { return columns.store(ctx, tx, s) })
-	writes, err := b.prepareHooks(j.accepted)
-	if err := cmp.Or(<-storing, err); err != nil {
+	also, err := b.askHooks(j.accepted)
+	if err != nil {
 		return nil, seal{}, err
 	}
-	for _, write := range writes {
-		if err := write(ctx, tx); err != nil {
+	if err := columns.store(ctx, tx, s, also); err != nil {
+		return nil, seal{}, err
+	}
+	for _, a := range also {
+		if a.Write == nil {
+			continue
+		}
+		if err := a.Write(ctx, tx); err != nil {
 			return nil, seal{}, fmt.Errorf("%w: %w", errHook, err)
 		}
 	}
 	return j.answers, s, nil
 }
 
-// aside runs f beside the caller, who must wait for its answer.
-func aside(f func() error) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	return done
-}
-
-func (b *Book) prepareHooks(posted []Accepted) (writes []func(context.Context, *db.Tx) error, err error) {
-	for _, hook := range b.hooks {
-		write, err := hook(posted)
-		if err != nil {
+func (b *Book) askHooks(posted []Accepted) ([]Also, error) {
+	also := make([]Also, len(b.hooks))
+	for i, hook := range b.hooks {
+		var err error
+		if also[i], err = hook(posted); err != nil {
 			return nil, fmt.Errorf("%w: %w", errHook, err)
 		}
-		if write != nil {
-			writes = append(writes, write)
-		}
 	}
-	return writes, nil
+	return also, nil
 }
 
 // judge decides a batch in the order of arrival; each entry sees what those
@@ -359,11 +352,13 @@ func (n *net) add(by money.Amount, why Why) {
 type nets map[AccountID]*net
 
 func netsOf(accepted []Accepted) nets {
-	n := make(nets, 3*len(accepted))
+	n := make(nets, 4*len(accepted))
+	room := make([]net, 0, 4*len(accepted)) // for nearly any batch, in one piece
 	of := func(id AccountID, entry EntryID) *net {
 		x := n[id]
 		if x == nil {
-			x = &net{}
+			room = append(room, net{})
+			x = &room[len(room)-1]
 			n[id] = x
 		}
 		if id >= houseEnds {
@@ -382,7 +377,8 @@ func netsOf(accepted []Accepted) nets {
 
 // sqlMove moves all balances of a batch, where every rule still holds, and puts
 // the batch's entries at the end of each account's list. A row that it leaves
-// out makes the batch be decided again.
+// out makes the batch be decided again. Lists are unnested side by side in the
+// select list: in "from" the server would first store each of them.
 const sqlMove = `
 with moved as (
 update account a
@@ -390,14 +386,16 @@ set balance   = a.balance + u.delta,
     day       = case when u.spent > 0 then greatest(a.day, $1) else a.day end,
     day_spent = case when u.spent > 0 then case when a.day < $1 then 0 else a.day_spent end + u.spent else a.day_spent end,
     last_entry = u.last, entry_before = a.last_entry
-from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bool[], $8::bigint[]) as u (id, delta, low, high, spent, debited, last)
+from (select unnest($2::bigint[]) as id, unnest($3::bigint[]) as delta, unnest($4::bigint[]) as low, unnest($5::bigint[]) as high,
+             unnest($6::bigint[]) as spent, unnest($7::bool[]) as debited, unnest($8::bigint[]) as last) u
 where a.id = u.id
   and (a.status = 0 or a.status = 1 and not u.debited)
   and a.balance + u.low >= coalesce(a.floor, -1000000000000000000)
   and a.balance + u.high <= coalesce(a.ceiling, 1000000000000000000)
   and (u.spent = 0 or a.day_limit is null or case when a.day < $1 then 0 else a.day_spent end + u.spent <= a.day_limit)
 returning a.id, a.balance, a.entry_before, a.currency)
-select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(balance), '{}') as balances, coalesce(array_agg(entry_before), '{}') as befores,
+select array_send(coalesce(array_agg(id), '{}')) as ids, array_send(coalesce(array_agg(balance), '{}')) as balances,
+       array_send(coalesce(array_agg(entry_before), '{}')) as befores,
        coalesce(min(currency), '') as currency, coalesce(max(currency), '') as another
 from moved`
 

@@ -143,11 +143,18 @@ var (
 )
 
 // Hook is told every accepted entry of a commit, in order, when its receipt is
-// complete, and gives what it wants written in the same commit, or nil. It runs
-// while the server stores the entries, and may not use the database itself. An
-// error of either refuses the commit, and the entries are then tried one by one:
-// a hook may fail for one entry's sake, but that must be rare.
-type Hook func(posted []Accepted) (write func(ctx context.Context, tx *db.Tx) error, err error)
+// complete, and gives what it wants written in the same commit. It may not use
+// the database itself. An error of either refuses the commit, and the entries are
+// then tried one by one: a hook may fail for one entry's sake, but that must be rare.
+type Hook func(posted []Accepted) (Also, error)
+
+// Also is what is written beside the entries of a commit.
+type Also struct {
+	// Insert goes to the server with the entries, in one statement, and costs no
+	// round trip; so it can neither read them nor see how many rows it wrote.
+	Insert db.Statement
+	Write  func(ctx context.Context, tx *db.Tx) error // afterwards; nil: nothing
+}
 
 // Accepted is an entry on its way into the book.
 type Accepted struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,6 +193,18 @@ func (p *poster) run() {
 		began := p.book.pool.Now()
 		p.serve(p.batch)
 		p.book.pace.served(len(p.batch), p.book.pool.Now().Sub(began))
+		p.letCallersRun()
+	}
+}
+
+// letCallersRun lets those go on who were answered, and whoever else is about to
+// post: they are in the next batch then and not in the one after it. Each batch
+// has a cost of its own, so fewer and fuller ones are served faster. Nobody is
+// waited for: it ends when nothing more has come.
+func (p *poster) letCallersRun() {
+	for before := -1; len(p.book.queue) > before && len(p.book.queue) < batchSize; {
+		before = len(p.book.queue)
+		runtime.Gosched()
 	}
 }
 

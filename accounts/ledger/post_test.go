@@ -191,23 +191,23 @@ func TestHooksShareTheCommit(t *testing.T) {
 	t.Parallel()
 	var fail atomic.Int32 // 1: when it prepares, 2: when it writes
 	var seen, written atomic.Int64
-	hook := func(posted []Accepted) (func(context.Context, *db.Tx) error, error) {
+	hook := func(posted []Accepted) (Also, error) {
 		if fail.Load() == 1 {
-			return nil, errors.New("hook fails")
+			return Also{}, errors.New("hook fails")
 		}
 		seen.Add(int64(len(posted)))
 		if posted[0].Entry.Rider != "rider" || posted[0].Receipt.Afters[0].Balance != 100 || posted[0].Receipt.Code == "" {
-			return nil, fmt.Errorf("posted %+v", posted[0])
+			return Also{}, fmt.Errorf("posted %+v", posted[0])
 		}
-		return func(context.Context, *db.Tx) error {
+		return Also{Write: func(context.Context, *db.Tx) error {
 			if fail.Load() == 2 {
 				return errors.New("hook fails")
 			}
 			written.Add(1)
 			return nil
-		}, nil
+		}}, nil
 	}
-	idle := func([]Accepted) (func(context.Context, *db.Tx) error, error) { return nil, nil }
+	idle := func([]Accepted) (Also, error) { return Also{}, nil }
 	b := open(t, dbtest.New(t, nil), idle, hook)
 	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero()})
 	e := transfer("in", trust, wallet, 100)

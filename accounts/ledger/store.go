@@ -79,11 +79,13 @@ func (b *Book) accounts(ctx context.Context, tx *db.Tx, batch []*request, origin
 		}
 	}
 	if how == hopeful {
-		for id, a := range accounts { // the house's are as blank as the others
-			accounts[id] = &Account{ID: a.ID}
+		for _, a := range accounts { // the house's are as blank as the others
+			*a = Account{ID: a.ID}
 		}
+		blank := make([]Account, 0, len(touched))
 		for id := range touched {
-			accounts[id] = &Account{ID: id}
+			blank = append(blank, Account{ID: id})
+			accounts[id] = &blank[len(blank)-1]
 		}
 		return accounts, nil
 	}
@@ -285,30 +287,37 @@ func entryColumnsOf(accepted []Accepted) *entryColumns {
 	return c
 }
 
-// sqlStore puts a whole batch into the book in one round trip. An entry's lists
-// begin where those of the entry before it end.
+// sqlStore and sqlStoreBlock put a whole batch into the book, and what the hooks
+// insert, in one round trip. An entry's lists begin where those of the entry
+// before it end.
 const sqlStore = `
 with refs as (
-    insert into entry_ref (ref, entry) select * from unnest($5::text[], $4::bigint[])
+    insert into entry_ref (ref, entry) select unnest($5::text[]), unnest($4::bigint[])
 ), reversals as (
-    insert into reversal (reverses, entry) select * from unnest($6::bigint[], $7::bigint[])
+    insert into reversal (reverses, entry) select unnest($6::bigint[]), unnest($7::bigint[])
 ), entries as (
     insert into entry (id, at, chain, block, kind, memo, whys, debits, credits, amounts, accounts, afters, befores, digest)
     select id, $1, $2, $3, kind, memo, whys, ($8::bigint[])[p:q], ($9::bigint[])[p:q], ($10::bigint[])[p:q],
            ($11::bigint[])[s:t], ($12::bigint[])[s:t], ($13::bigint[])[s:t], digest
-    from unnest($4::bigint[], $14::text[], $15::text[], $16::text[], $17::bytea[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[])
-         as e (id, kind, memo, whys, digest, p, q, s, t)
-)
+    from (select unnest($4::bigint[]) as id, unnest($14::text[]) as kind, unnest($15::text[]) as memo, unnest($16::text[]) as whys, unnest($17::bytea[]) as digest,
+                 unnest($18::bigint[]) as p, unnest($19::bigint[]) as q, unnest($20::bigint[]) as s, unnest($21::bigint[]) as t) e
+)`
+
+const sqlStoreBlock = `
 insert into block (chain, n, first, entries, digest) values ($2, $3, $22, $23, $24)`
 
-func (c *entryColumns) store(ctx context.Context, tx *db.Tx, s seal) error {
-	_, err := tx.Exec(ctx, sqlStore, tx.Now, s.chain, s.n,
+func (c *entryColumns) store(ctx context.Context, tx *db.Tx, s seal, also []Also) error {
+	inserts := make([]db.Statement, len(also))
+	for i, a := range also {
+		inserts[i] = a.Insert
+	}
+	whole := db.Carrying(sqlStore, sqlStoreBlock, []any{tx.Now, s.chain, s.n,
 		db.Array(c.ids), db.Array(c.refs), db.Array(c.reverses), db.Array(c.reversing),
 		db.Array(c.debits), db.Array(c.credits), db.Array(c.amounts), db.Array(c.accounts), db.Array(c.afters), db.Array(c.befores),
 		db.Array(c.kinds), db.Array(c.memos), db.Array(c.whys), db.Array(c.digests),
 		db.Array(begins(c.postings)), db.Array(c.postings), db.Array(begins(c.touched)), db.Array(c.touched),
-		c.ids[0], len(c.ids), s.digest)
-	if err != nil {
+		c.ids[0], len(c.ids), s.digest}, inserts...)
+	if _, err := tx.Exec(ctx, whole.Query, whole.Args...); err != nil {
 		return fmt.Errorf("ledger: writing: %w", err)
 	}
 	return nil

@@ -66,13 +66,16 @@ func Array[T int64 | string | bool | []byte](slice []T) []byte {
 	return b
 }
 
-// Int64s scans a column of bigint[] without nulls, of one dimension. A batch's
-// answer has thousands of numbers, so they are read without a detour over texts.
+// Int64s scans a column of bigint[] without nulls, of one dimension; or what
+// array_send makes of one, which costs neither side a text for each number.
 type Int64s []int64
 
-// Scan reads the text form, {1,-2,3}; NULL is an empty list.
+// Scan reads the text form, {1,-2,3}, or the binary one; NULL is an empty list.
 func (a *Int64s) Scan(src any) error {
 	*a = (*a)[:0]
+	if b, ok := src.([]byte); ok && len(b) > 0 && b[0] == 0 {
+		return a.scanBinary(b)
+	}
 	var text []byte
 	switch s := src.(type) {
 	case nil:
@@ -96,6 +99,25 @@ func (a *Int64s) Scan(src any) error {
 		}
 		*a = append(*a, n)
 		text = rest
+	}
+	return nil
+}
+
+// scanBinary reads the form that Array writes.
+func (a *Int64s) scanBinary(b []byte) error {
+	const head, each = 20, 12
+	if len(b) == head-8 && binary.BigEndian.Uint32(b) == 0 {
+		return nil // no dimension: empty
+	}
+	if len(b) < head || binary.BigEndian.Uint32(b) != 1 || binary.BigEndian.Uint32(b[4:]) != 0 || binary.BigEndian.Uint32(b[8:]) != uint32(oid.T_int8) ||
+		len(b) != head+each*int(binary.BigEndian.Uint32(b[12:])) {
+		return fmt.Errorf("db: %.20x is no array of numbers", b)
+	}
+	for b = b[head:]; len(b) > 0; b = b[each:] {
+		if binary.BigEndian.Uint32(b) != 8 {
+			return fmt.Errorf("db: %.12x in an array of numbers", b)
+		}
+		*a = append(*a, int64(binary.BigEndian.Uint64(b[4:])))
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ const (
 	statementTimeout = 10 * time.Second
 	lockTimeout      = 5 * time.Second
 	ioTimeout        = 15 * time.Second // above statementTimeout, so that the server's own answer wins
+	batchSilence     = 11 * time.Second // above statementTimeout, too: nothing else ends a batch's statement
 	longSilence      = time.Hour        // of an audit that adds up the whole book
 	connectTimeout   = 5 * time.Second
 	snapshots        = 4 // at a time
@@ -89,7 +90,9 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	p.write, errs[0] = connect(o, o.MaxConns, nil)
 	p.read, errs[1] = connect(o, o.MaxConns, map[string]string{"default_transaction_read_only": "on"})
 	// Preparing a statement takes a second connection beside the transaction's.
-	p.batch, errs[2] = connect(o, 2*o.Batches, batchPlans)
+	brisk := o
+	brisk.Silence = min(o.Silence, batchSilence)
+	p.batch, errs[2] = connect(brisk, 2*o.Batches, batchPlans)
 	o.Silence = longSilence
 	p.long, errs[3] = connect(o, snapshots, map[string]string{
 		"default_transaction_read_only": "on", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
@@ -244,6 +247,10 @@ type Tx struct {
 
 // Get reads one row.
 func (t *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	ctx, err := t.unwatched(ctx)
+	if err != nil {
+		return err
+	}
 	s, err := t.prepared(ctx, query, args)
 	if err != nil {
 		return err
@@ -256,6 +263,10 @@ func (t *Tx) Get(ctx context.Context, dest any, query string, args ...any) error
 
 // Select reads rows.
 func (t *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	ctx, err := t.unwatched(ctx)
+	if err != nil {
+		return err
+	}
 	s, err := t.prepared(ctx, query, args)
 	if err != nil {
 		return err
@@ -268,6 +279,10 @@ func (t *Tx) Select(ctx context.Context, dest any, query string, args ...any) er
 
 // Exec runs a statement and says how many rows it touched.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	ctx, err := t.unwatched(ctx)
+	if err != nil {
+		return 0, err
+	}
 	s, err := t.prepared(ctx, query, args)
 	if err != nil {
 		return 0, err
@@ -282,6 +297,17 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		return 0, err
 	}
 	return r.RowsAffected()
+}
+
+// unwatched is the context of a batch's statement. lib/pq has a goroutine watch
+// every context that can end, for every statement; a batch looks before each
+// statement instead, and how long one may take is up to the server and, when that
+// is silent, the connection.
+func (t *Tx) unwatched(ctx context.Context) (context.Context, error) {
+	if t.batch == nil {
+		return ctx, nil
+	}
+	return context.WithoutCancel(ctx), ctx.Err()
 }
 
 // prepared gives the statement of a batch, prepared once for each connection.
@@ -352,15 +378,20 @@ func Retryable(err error) bool {
 }
 
 func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) error {
-	tx, err := on.BeginTxx(ctx, nil)
+	t := &Tx{}
+	if on == p.batch {
+		t.batch = p
+	}
+	unwatched, err := t.unwatched(ctx)
+	if err != nil {
+		return fmt.Errorf("db: begin: %w", err)
+	}
+	tx, err := on.BeginTxx(unwatched, nil)
 	if err != nil {
 		return fmt.Errorf("db: begin: %w", err)
 	}
 	defer tx.Rollback()
-	t := &Tx{tx: tx, Now: p.Now()}
-	if on == p.batch {
-		t.batch = p
-	}
+	t.tx, t.Now = tx, p.Now()
 	if err := fn(t); err != nil {
 		return err
 	}
