@@ -49,6 +49,8 @@ type postFigures struct {
 	P99          float64 `json:"p99_ms"`
 	Max          float64 `json:"max_ms"`
 	WAL          float64 `json:"wal_bytes_per_payment"`
+	CostServer   float64 `json:"server_cpu_us_per_payment"`
+	CostProcess  float64 `json:"process_cpu_us_per_payment"` // the callers' included
 	Pgbench      float64 `json:"pgbench_tps,omitempty"`
 	PgbenchP50   float64 `json:"pgbench_one_client_p50_ms,omitempty"`
 	Ratio        float64 `json:"ratio,omitempty"`
@@ -139,8 +141,8 @@ func (c *benchPost) Run(ctx context.Context) (err error) {
 }
 
 func (f postFigures) print() {
-	fmt.Printf("%.0f payments/s, p50 %.1f ms, p99 %.1f ms, %.0f bytes of WAL each (%d callers, %d wallets, %d %% to one payee, %d refused, %d busy, %.0f MB); the book is right\n",
-		f.PaymentsPerS, f.P50, f.P99, f.WAL, f.Callers, f.Accounts, f.Hot, f.Refused, f.Busy, f.PeakMB)
+	fmt.Printf("%.0f payments/s, p50 %.2f ms, p99 %.1f ms, each %.0f bytes of WAL and %.0f us of processor in the server, %.0f in the process (%d callers, %d wallets, %d %% to one payee, %d refused, %d busy, %.0f MB); the book is right\n",
+		f.PaymentsPerS, f.P50, f.P99, f.WAL, f.CostServer, f.CostProcess, f.Callers, f.Accounts, f.Hot, f.Refused, f.Busy, f.PeakMB)
 	if f.Ratio > 0 {
 		fmt.Printf("pgbench at its best %.0f transactions/s, one client's p50 %.2f ms: ratio %.1f\n", f.Pgbench, f.PgbenchP50, f.Ratio)
 	}
@@ -341,7 +343,7 @@ func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
 	watching.Go(func() { l.watch(now, all) })
 	var wg sync.WaitGroup
 	errs := make([]error, l.Callers)
-	began := time.Now()
+	began, cost := time.Now(), costNow()
 	for i := range l.Callers {
 		wg.Go(func() {
 			dice := rand.New(rand.NewPCG(uint64(n), uint64(i)))
@@ -369,6 +371,7 @@ func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
 	}
 	wg.Wait()
 	took := time.Since(began)
+	cost = costNow().minus(cost)
 	close(now)
 	watching.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -381,7 +384,7 @@ func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
 	runtime.ReadMemStats(&m)
 	return postFigures{
 		PaymentsPerS: float64(done.Load()) / took.Seconds(), P50: float64(all.ValueAtQuantile(50)) / 1000, P99: float64(all.ValueAtQuantile(99)) / 1000, Max: float64(all.Max()) / 1000,
-		WAL: (after - before) / float64(done.Load()), Payments: done.Load(), Refused: refused.Load(), Busy: busy.Load(),
+		WAL: (after - before) / float64(done.Load()), CostServer: each(cost.server, done.Load()), CostProcess: each(cost.process, done.Load()), Payments: done.Load(), Refused: refused.Load(), Busy: busy.Load(),
 		Callers: l.Callers, Accounts: l.Accounts, History: l.history, Hot: l.Hot, Legs: l.Legs, Posters: l.Posters, Processes: l.Processes, Cores: runtime.NumCPU(), PeakMB: float64(m.Sys) / (1 << 20),
 	}, nil
 }
