@@ -34,6 +34,7 @@ type benchPost struct {
 	Legs      int           `default:"4" help:"Postings of a payment, 1 to 4: amount, fee, tax, commission."`
 	Posters   int           `default:"2" help:"Commits under way at once, in all processes together; one at least in each."`
 	Processes int           `default:"1" help:"Books on the one database, each with its own posters."`
+	VsOne     bool          `name:"vs-one" help:"With several processes: run each round with one as well, which has all the posters."`
 	VsPgbench bool          `name:"vs-pgbench" help:"Run pgbench's TPC-B-like script on the same server in turn."`
 	Plot      string        `placeholder:"FILE" help:"Draw throughput and latency over time as an SVG."`
 	History   int           `default:"0" help:"Postings that stand in the book before the first round, at least one a wallet."`
@@ -54,6 +55,8 @@ type postFigures struct {
 	Pgbench      float64 `json:"pgbench_tps,omitempty"`
 	PgbenchP50   float64 `json:"pgbench_one_client_p50_ms,omitempty"`
 	Ratio        float64 `json:"ratio,omitempty"`
+	One          float64 `json:"one_process_payments_per_s,omitempty"`
+	VsOne        float64 `json:"vs_one,omitempty"`
 	Payments     int64   `json:"payments"`
 	Refused      int64   `json:"refused"`
 	Busy         int64   `json:"busy"`
@@ -79,15 +82,25 @@ func (c *benchPost) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg.posters = max(1, c.Posters/c.Processes)
-	var services []*service
-	for range c.Processes {
+	var services, one []*service
+	open := func(to *[]*service, posters int) error {
+		cfg.posters = posters
 		s, err := cfg.books(ctx)
-		if err != nil {
+		if err == nil {
+			*to = append(*to, s)
+			b.stops = append(b.stops, s.close)
+		}
+		return err
+	}
+	for range c.Processes {
+		if err := open(&services, max(1, c.Posters/c.Processes)); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, s.close()) }()
-		services = append(services, s)
+	}
+	if c.VsOne {
+		if err := open(&one, c.Posters); err != nil {
+			return err
+		}
 	}
 	load, err := c.prepare(ctx, services)
 	if err != nil {
@@ -113,7 +126,7 @@ func (c *benchPost) Run(ctx context.Context) (err error) {
 	}
 	var rounds []postFigures
 	for n := range c.Rounds {
-		f, err := load.round(ctx, n)
+		f, err := load.beside(ctx, n, one)
 		if err != nil {
 			return err
 		}
@@ -134,15 +147,49 @@ func (c *benchPost) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	middle := median(rounds)
+	if c.VsOne && len(rounds) > 1 {
+		fmt.Printf("%d processes make %.2f times as many as one, in the middle of %d rounds\n", c.Processes, middle.VsOne, len(rounds))
+	}
 	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(median(rounds))
+		return json.NewEncoder(os.Stdout).Encode(middle)
 	}
 	return nil
+}
+
+// beside is a round and, when there is one, a round of the other services: which
+// of the two is first changes from round to round, since the book grows.
+func (l *postLoad) beside(ctx context.Context, n int, one []*service) (f postFigures, err error) {
+	if len(one) == 0 {
+		return l.round(ctx, n)
+	}
+	many := l.services
+	defer func() { l.services = many }()
+	var alone postFigures
+	for k := range 2 {
+		if l.services = many; k == n%2 {
+			l.services = one
+		}
+		got, err := l.round(ctx, 2*n+k)
+		if err != nil {
+			return postFigures{}, err
+		}
+		if k == n%2 {
+			alone = got
+		} else {
+			f = got
+		}
+	}
+	f.One, f.VsOne = alone.PaymentsPerS, f.PaymentsPerS/alone.PaymentsPerS
+	return f, nil
 }
 
 func (f postFigures) print() {
 	fmt.Printf("%.0f payments/s, p50 %.2f ms, p99 %.1f ms, each %.0f bytes of WAL and %.0f us of processor in the server, %.0f in the process (%d callers, %d wallets, %d %% to one payee, %d refused, %d busy, %.0f MB); the book is right\n",
 		f.PaymentsPerS, f.P50, f.P99, f.WAL, f.CostServer, f.CostProcess, f.Callers, f.Accounts, f.Hot, f.Refused, f.Busy, f.PeakMB)
+	if f.VsOne > 0 {
+		fmt.Printf("one process %.0f payments/s: %d processes make %.2f times as many\n", f.One, f.Processes, f.VsOne)
+	}
 	if f.Ratio > 0 {
 		fmt.Printf("pgbench at its best %.0f transactions/s, one client's p50 %.2f ms: ratio %.1f\n", f.Pgbench, f.PgbenchP50, f.Ratio)
 	}

@@ -83,8 +83,15 @@ func pgbenchAlone(ctx context.Context, tool, url, seconds string) (p50 float64, 
 	return float64(took[len(took)/2]) / 1000, nil
 }
 
-// median is the round in the middle, by payments a second.
+// median is the round in the middle, by payments a second; its ratios are those
+// in the middle of theirs.
 func median(rounds []postFigures) postFigures {
-	sorted := slices.SortedFunc(slices.Values(rounds), func(a, b postFigures) int { return cmp.Compare(a.PaymentsPerS, b.PaymentsPerS) })
-	return sorted[len(sorted)/2]
+	middle := func(of func(postFigures) float64) postFigures {
+		sorted := slices.SortedFunc(slices.Values(rounds), func(a, b postFigures) int { return cmp.Compare(of(a), of(b)) })
+		return sorted[len(sorted)/2]
+	}
+	m := middle(func(f postFigures) float64 { return f.PaymentsPerS })
+	m.Ratio = middle(func(f postFigures) float64 { return f.Ratio }).Ratio
+	m.VsOne = middle(func(f postFigures) float64 { return f.VsOne }).VsOne
+	return m
 }

@@ -2,12 +2,17 @@ package db
 
 import (
 	"context"
+	"errors"
 	"net"
+	"syscall"
 	"time"
 )
 
 // dialer gives connections whose every read and write must make progress.
-type dialer struct{ io time.Duration }
+type dialer struct {
+	io   time.Duration
+	late bool // see lateBegin
+}
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialTimeout(network, address, connectTimeout)
@@ -24,7 +29,11 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return &impatient{Conn: c, limit: d.io}, nil
+	c = &impatient{Conn: c, limit: d.io}
+	if d.late {
+		c = &lateBegin{Conn: c}
+	}
+	return c, nil
 }
 
 // impatient sets a rolling deadline on each read and write. The deadline that
@@ -60,4 +69,13 @@ func (c *impatient) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(b)
+}
+
+// SyscallConn is the connection's own; a TCP or Unix socket has one.
+func (c *impatient) SyscallConn() (syscall.RawConn, error) {
+	s, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return s.SyscallConn()
 }

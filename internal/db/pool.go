@@ -87,16 +87,16 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	}
 	p := &Pool{now: o.Now, listenDSN: o.URL, batches: make(chan struct{}, o.Batches)}
 	var errs [4]error
-	p.write, errs[0] = connect(o, o.MaxConns, nil)
-	p.read, errs[1] = connect(o, o.MaxConns, map[string]string{"default_transaction_read_only": "on"})
+	p.write, errs[0] = connect(o, o.MaxConns, nil, false)
+	p.read, errs[1] = connect(o, o.MaxConns, map[string]string{"default_transaction_read_only": "on"}, false)
 	// Preparing a statement takes a second connection beside the transaction's.
 	brisk := o
 	brisk.Silence = min(o.Silence, batchSilence)
-	p.batch, errs[2] = connect(brisk, 2*o.Batches, batchPlans)
+	p.batch, errs[2] = connect(brisk, 2*o.Batches, batchPlans, true)
 	o.Silence = longSilence
 	p.long, errs[3] = connect(o, snapshots, map[string]string{
 		"default_transaction_read_only": "on", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
-	})
+	}, false)
 	if err := cmp.Or(errs[:]...); err != nil {
 		return nil, err // nothing was dialled yet
 	}
@@ -115,7 +115,7 @@ var batchPlans = map[string]string{
 	"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "enable_bitmapscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
 }
 
-func connect(o Options, conns int, settings map[string]string) (*sqlx.DB, error) {
+func connect(o Options, conns int, settings map[string]string, late bool) (*sqlx.DB, error) {
 	cfg, err := parse(o.URL, o.App)
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func connect(o Options, conns int, settings map[string]string) (*sqlx.DB, error)
 	if err != nil {
 		return nil, fmt.Errorf("db: %w", err)
 	}
-	c.Dialer(dialer{io: o.Silence})
+	c.Dialer(dialer{io: o.Silence, late: late})
 	pool := sqlx.NewDb(sql.OpenDB(c), "postgres")
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
