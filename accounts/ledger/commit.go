@@ -1,13 +1,13 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"tuma/internal/db"
-	"tuma/internal/money"
 )
 
 // A batch is decided in Go and written by set-based statements: what it does is
@@ -172,8 +172,16 @@ type judged struct {
 	places   []int      // of the accepted in the batch
 }
 
-// attempt is one transaction's worth of posting: one round trip that moves
-// balances and one that stores everything, where nobody has to be read before.
+// fullBatch is how many accepted entries make a batch that the server is busy with
+// for long enough to make other things ready meanwhile. In a smaller one every
+// round trip counts, and waking somebody up costs more than it saves.
+const fullBatch = 16
+
+// attempt is one transaction's worth of posting. Of a small batch it is one round
+// trip that moves balances and one that stores everything, where nothing has to be
+// read before. Of a full one the server and this process work side by side where
+// neither needs the other: while balances move and while entries are stored, what
+// comes next is made ready; so the rows are held for a shorter time.
 func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how mode) ([]answer, seal, error) {
 	b := p.book
 	s, err := p.nextSeal(ctx, tx)
@@ -204,27 +212,59 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how m
 		return nil, seal{}, err
 	}
 	nets := netsOf(j.accepted)
-	if err := nets.move(ctx, tx, accounts, b.Day(tx.Now)); err != nil {
-		return nil, seal{}, err
-	}
+	full := len(j.accepted) >= fullBatch
+	moving := perhapsAside(full, func() error { return nets.move(ctx, tx, accounts, b.Day(tx.Now)) })
 	columns := entryColumnsOf(j.accepted)
+	if err := <-moving; err != nil {
+		return nil, seal{}, err
+	}
 	p.finish(&j, &s, nets, columns)
+	if !full {
+		also, err := b.askHooks(j.accepted)
+		if err == nil {
+			err = columns.store(ctx, tx, s, also)
+		}
+		if err != nil {
+			return nil, seal{}, err
+		}
+		return j.answers, s, writeAlso(ctx, tx, also, false)
+	}
+	storing := perhapsAside(true, func() error { return columns.store(ctx, tx, s, nil) })
 	also, err := b.askHooks(j.accepted)
-	if err != nil {
+	if err := cmp.Or(<-storing, err); err != nil {
 		return nil, seal{}, err
 	}
-	if err := columns.store(ctx, tx, s, also); err != nil {
-		return nil, seal{}, err
+	return j.answers, s, writeAlso(ctx, tx, also, true)
+}
+
+// perhapsAside runs f beside the caller, who must wait for its answer, or before
+// it returns.
+func perhapsAside(aside bool, f func() error) <-chan error {
+	done := make(chan error, 1)
+	if aside {
+		go func() { done <- f() }()
+	} else {
+		done <- f()
 	}
+	return done
+}
+
+// writeAlso writes what the hooks want; their inserts, too, where they were not
+// carried by the entries' statement.
+func writeAlso(ctx context.Context, tx *db.Tx, also []Also, inserts bool) error {
 	for _, a := range also {
-		if a.Write == nil {
-			continue
+		if inserts && a.Insert.Query != "" {
+			if _, err := tx.Exec(ctx, a.Insert.Query, a.Insert.Args...); err != nil {
+				return fmt.Errorf("%w: %w", errHook, err)
+			}
 		}
-		if err := a.Write(ctx, tx); err != nil {
-			return nil, seal{}, fmt.Errorf("%w: %w", errHook, err)
+		if a.Write != nil {
+			if err := a.Write(ctx, tx); err != nil {
+				return fmt.Errorf("%w: %w", errHook, err)
+			}
 		}
 	}
-	return j.answers, s, nil
+	return nil
 }
 
 func (b *Book) askHooks(posted []Accepted) ([]Also, error) {
@@ -316,118 +356,4 @@ func content(e Entry, originals map[EntryID]original) ([]Posting, *Refusal) {
 		mirror[len(mirror)-1-i] = Posting{Why: Reversed, Debit: p.Credit, Credit: p.Debit, Amount: p.Amount}
 	}
 	return mirror, nil
-}
-
-// net is what a batch does to one account.
-type net struct {
-	delta, low, high, spent money.Amount
-	debited, credited       bool
-
-	last   EntryID      // the batch's newest entry that touches it; 0 for the house's
-	shift  money.Amount // what other posters have moved since it was read
-	before EntryID      // the entry before the batch's first one
-}
-
-// add notes a posting's effect on one side; low and high are the lowest point
-// after a debit and the highest after a credit, counted from the balance before.
-func (n *net) add(by money.Amount, why Why) {
-	n.delta += by
-	if by < 0 {
-		if !n.debited || n.delta < n.low {
-			n.low = n.delta
-		}
-		n.debited = true
-		if why == Principal {
-			n.spent -= by
-		}
-		return
-	}
-	if !n.credited || n.delta > n.high {
-		n.high = n.delta
-	}
-	n.credited = true
-}
-
-// nets are the accounts of a batch.
-type nets map[AccountID]*net
-
-func netsOf(accepted []Accepted) nets {
-	n := make(nets, 4*len(accepted))
-	room := make([]net, 0, 4*len(accepted)) // for nearly any batch, in one piece
-	of := func(id AccountID, entry EntryID) *net {
-		x := n[id]
-		if x == nil {
-			room = append(room, net{})
-			x = &room[len(room)-1]
-			n[id] = x
-		}
-		if id >= houseEnds {
-			x.last = entry
-		}
-		return x
-	}
-	for _, a := range accepted {
-		for _, p := range a.Receipt.Postings {
-			of(p.Debit, a.Receipt.ID).add(-p.Amount, p.Why)
-			of(p.Credit, a.Receipt.ID).add(p.Amount, p.Why)
-		}
-	}
-	return n
-}
-
-// sqlMove moves all balances of a batch, where every rule still holds, and puts
-// the batch's entries at the end of each account's list. A row that it leaves
-// out makes the batch be decided again. Lists are unnested side by side in the
-// select list: in "from" the server would first store each of them.
-const sqlMove = `
-with moved as (
-update account a
-set balance   = a.balance + u.delta,
-    day       = case when u.spent > 0 then greatest(a.day, $1) else a.day end,
-    day_spent = case when u.spent > 0 then case when a.day < $1 then 0 else a.day_spent end + u.spent else a.day_spent end,
-    last_entry = u.last, entry_before = a.last_entry
-from (select unnest($2::bigint[]) as id, unnest($3::bigint[]) as delta, unnest($4::bigint[]) as low, unnest($5::bigint[]) as high,
-             unnest($6::bigint[]) as spent, unnest($7::bool[]) as debited, unnest($8::bigint[]) as last) u
-where a.id = u.id
-  and (a.status = 0 or a.status = 1 and not u.debited)
-  and a.balance + u.low >= coalesce(a.floor, -1000000000000000000)
-  and a.balance + u.high <= coalesce(a.ceiling, 1000000000000000000)
-  and (u.spent = 0 or a.day_limit is null or case when a.day < $1 then 0 else a.day_spent end + u.spent <= a.day_limit)
-returning a.id, a.balance, a.entry_before, a.currency)
-select array_send(coalesce(array_agg(id), '{}')) as ids, array_send(coalesce(array_agg(balance), '{}')) as balances,
-       array_send(coalesce(array_agg(entry_before), '{}')) as befores,
-       coalesce(min(currency), '') as currency, coalesce(max(currency), '') as another
-from moved`
-
-// move applies the batch to the accounts in the database, and learns what stood
-// before it: another poster may have moved an account since it was read.
-func (n nets) move(ctx context.Context, tx *db.Tx, accounts map[AccountID]*Account, today time.Time) error {
-	c := newMoveColumns(len(n))
-	for _, id := range sortedIDs(n) {
-		c.add(id, n[AccountID(id)])
-	}
-	var moved struct {
-		IDs      db.Int64s `db:"ids"`
-		Balances db.Int64s `db:"balances"`
-		Befores  db.Int64s `db:"befores"`
-		Currency string    `db:"currency"`
-		Another  string    `db:"another"`
-	}
-	err := tx.Get(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited), db.Array(c.lasts))
-	if err != nil {
-		return fmt.Errorf("ledger: moving balances: %w", err)
-	}
-	if len(moved.IDs) != len(n) {
-		return errRaced
-	}
-	for i, id := range moved.IDs {
-		a, x := accounts[AccountID(id)], n[AccountID(id)]
-		x.shift, x.before = money.Amount(moved.Balances[i])-a.Balance, EntryID(moved.Befores[i])
-		// A hopeful batch sees no currency before: where there are two, it is for
-		// the judgement to tell which entries mix them.
-		if moved.Currency != moved.Another && a.Currency == "" {
-			return errRaced
-		}
-	}
-	return nil
 }

@@ -198,40 +198,6 @@ func (j *judged) answerTwins() {
 	}
 }
 
-// The columns of a batch, as arrays for unnest.
-
-type moveColumns struct {
-	ids, deltas, lows, highs, spents, lasts []int64
-	debited                                 []bool
-}
-
-func newMoveColumns(n int) *moveColumns {
-	c := &moveColumns{debited: make([]bool, 0, n)}
-	for _, s := range []*[]int64{&c.ids, &c.deltas, &c.lows, &c.highs, &c.spents, &c.lasts} {
-		*s = make([]int64, 0, n)
-	}
-	return c
-}
-
-func (c *moveColumns) add(id int64, n *net) {
-	c.ids = append(c.ids, id)
-	c.deltas = append(c.deltas, int64(n.delta))
-	// A side that nothing touches cannot break its rule: it gets a point far
-	// inside every bound.
-	low, high := 2*MaxBalance, -2*MaxBalance
-	if n.debited {
-		low = n.low
-	}
-	if n.credited {
-		high = n.high
-	}
-	c.lows = append(c.lows, int64(low))
-	c.highs = append(c.highs, int64(high))
-	c.spents = append(c.spents, int64(n.spent))
-	c.debited = append(c.debited, n.debited)
-	c.lasts = append(c.lasts, int64(n.last))
-}
-
 // entryColumns are the entries of a batch. An array of arrays would be flattened
 // by unnest, so the lists of all entries lie behind one another, and each entry
 // says where its own end.
