@@ -230,6 +230,49 @@ func TestHooksShareTheCommit(t *testing.T) {
 	clean(t, b)
 }
 
+// Of a small batch with the entries, of a full one after them: either way it
+// stands when the entries do, and only then.
+func TestWhatAHookInsertsSharesTheCommit(t *testing.T) {
+	t.Parallel()
+	var bad atomic.Bool
+	hook := func(posted []Accepted) (Also, error) {
+		names := make([]string, len(posted))
+		for i, p := range posted {
+			if names[i] = p.Entry.Ref; bad.Load() {
+				names[i] = "taken"
+			}
+		}
+		// Any table that the service may write to would do.
+		return Also{Insert: db.Statement{Query: `insert into house_account (kind, currency, first) select unnest($2::text[]), $1, 992`, Args: []any{"XXX", db.Array(names)}}}, nil
+	}
+	b := open(t, dbtest.New(t, nil), hook)
+	err := b.pool.InTx(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(t.Context(), "insert into house_account (kind, currency, first) values ('taken', 'XXX', 992)")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, wallet := house(t, b, Trust), account(t, b, Wallet, Rules{Floor: Zero()})
+	bad.Store(true)
+	if _, err := b.Post(t.Context(), transfer("bad", trust, wallet, 1)); err == nil {
+		t.Error("posted although the insert failed")
+	}
+	bad.Store(false)
+	const callers = 4 * fullBatch
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() { must(t)(b.Post(t.Context(), transfer(fmt.Sprint("in:", i), trust, wallet, 1))) })
+	}
+	wg.Wait()
+	must(t)(b.Post(t.Context(), transfer("in:last", trust, wallet, 1)))
+	var names int
+	if err := b.pool.Get(t.Context(), &names, "select count(*) from house_account where currency = 'XXX'"); err != nil || names != callers+2 || balance(t, b, wallet) != callers+1 {
+		t.Errorf("%d rows, balance %d, %v", names, balance(t, b, wallet), err)
+	}
+	clean(t, b)
+}
+
 func TestCallerWhoHasGivenUp(t *testing.T) {
 	t.Parallel()
 	b := open(t, dbtest.New(t, nil))
