@@ -42,11 +42,9 @@ func (s *Service) oweNotices(posted []ledger.Accepted) (ledger.Also, error) {
 	h := text.Holes{} // one for all: there are hundreds of notices
 	var stamp text.Holes
 	var stamped time.Time
-	var at time.Time // of the commit
 	for i := range posted {
 		p := &posted[i]
 		r := &p.Receipt
-		at = r.At
 		if stamp == nil || !r.At.Equal(stamped) {
 			stamp, stamped = s.stamp(r.At), r.At
 		}
@@ -67,10 +65,10 @@ func (s *Service) oweNotices(posted []ledger.Accepted) (ledger.Also, error) {
 		}
 	}
 	lot, err := outbox.Pack(notices)
-	if err != nil {
+	if err != nil || len(notices) == 0 {
 		return ledger.Also{}, err
 	}
-	return ledger.Also{Insert: lot.Insert(at)}, nil
+	return ledger.Also{Carry: lot.Carry}, nil
 }
 
 // common adds what every notice may speak of.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tuma/internal/db"
@@ -118,7 +119,7 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 // ofOneEntry tells whether an error can be the fault of one entry of a batch: its
 // data, or a hook's. A lost database fails for all of them.
 func ofOneEntry(err error) bool {
-	return errors.Is(err, errHook) || db.OfData(err)
+	return !errors.Is(err, db.ErrUnknown) && (errors.Is(err, errHook) || db.OfData(err))
 }
 
 // confirm makes the refusals of a batch definite that was not decided carefully. It
@@ -178,8 +179,8 @@ type judged struct {
 const fullBatch = 16
 
 // attempt is one transaction's worth of posting. Of a small batch it is one round
-// trip that moves balances and one that stores everything, where nothing has to be
-// read before. Of a full one the server and this process work side by side where
+// trip that moves balances and one that stores everything and commits, where
+// nothing has to be read before and no hook writes by itself. Of a full one the server and this process work side by side where
 // neither needs the other: while balances move and while entries are stored, what
 // comes next is made ready; so the rows are held for a shorter time.
 func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how mode) ([]answer, seal, error) {
@@ -221,20 +222,60 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how m
 	p.finish(&j, &s, nets, columns)
 	if !full {
 		also, err := b.askHooks(j.accepted)
-		if err == nil {
-			err = columns.store(ctx, tx, s, also)
-		}
 		if err != nil {
 			return nil, seal{}, err
 		}
-		return j.answers, s, writeAlso(ctx, tx, also, false)
+		carry(tx, also)
+		if err := columns.store(ctx, tx, s, !writes(also)); err != nil {
+			return nil, seal{}, err
+		}
+		return j.answers, s, writeAlso(ctx, tx, also)
 	}
-	storing := perhapsAside(true, func() error { return columns.store(ctx, tx, s, nil) })
+	storing := perhapsAside(true, func() error { return columns.store(ctx, tx, s, false) })
 	also, err := b.askHooks(j.accepted)
 	if err := cmp.Or(<-storing, err); err != nil {
 		return nil, seal{}, err
 	}
-	return j.answers, s, writeAlso(ctx, tx, also, true)
+	if carry(tx, also) {
+		exec := tx.Exec
+		if !writes(also) {
+			exec = tx.ExecLast
+		}
+		if _, err := exec(ctx, sqlCarry); err != nil {
+			return nil, seal{}, fmt.Errorf("%w: %w", errHook, err)
+		}
+	}
+	return j.answers, s, writeAlso(ctx, tx, also)
+}
+
+// sqlCarry is nothing by itself.
+const sqlCarry = `with here as (select) /* carried */ select from here`
+
+// carry hands the transaction what the hooks want inserted, if anything.
+func carry(tx *db.Tx, also []Also) (any bool) {
+	for _, a := range also {
+		if a.Carry != nil {
+			a.Carry(tx)
+			any = true
+		}
+	}
+	return any
+}
+
+// writes tells whether a hook writes by itself.
+func writes(also []Also) bool {
+	return slices.ContainsFunc(also, func(a Also) bool { return a.Write != nil })
+}
+
+func writeAlso(ctx context.Context, tx *db.Tx, also []Also) error {
+	for _, a := range also {
+		if a.Write != nil {
+			if err := a.Write(ctx, tx); err != nil {
+				return fmt.Errorf("%w: %w", errHook, err)
+			}
+		}
+	}
+	return nil
 }
 
 // perhapsAside runs f beside the caller, who must wait for its answer, or before
@@ -247,24 +288,6 @@ func perhapsAside(aside bool, f func() error) <-chan error {
 		done <- f()
 	}
 	return done
-}
-
-// writeAlso writes what the hooks want; their inserts, too, where they were not
-// carried by the entries' statement.
-func writeAlso(ctx context.Context, tx *db.Tx, also []Also, inserts bool) error {
-	for _, a := range also {
-		if inserts && a.Insert.Query != "" {
-			if _, err := tx.Exec(ctx, a.Insert.Query, a.Insert.Args...); err != nil {
-				return fmt.Errorf("%w: %w", errHook, err)
-			}
-		}
-		if a.Write != nil {
-			if err := a.Write(ctx, tx); err != nil {
-				return fmt.Errorf("%w: %w", errHook, err)
-			}
-		}
-	}
-	return nil
 }
 
 func (b *Book) askHooks(posted []Accepted) ([]Also, error) {

@@ -150,11 +150,11 @@ type Hook func(posted []Accepted) (Also, error)
 
 // Also is what is written beside the entries of a commit.
 type Also struct {
-	// Insert goes to the server in one statement with the entries when these are
-	// few, and costs no round trip; so it can neither read them nor tell how many
-	// rows it wrote.
-	Insert db.Statement
-	Write  func(ctx context.Context, tx *db.Tx) error // afterwards; nil: nothing
+	// Carry hands the transaction an insert (tx.Carry) that goes to the server with
+	// the entries when these are few; so it can neither read them nor tell how many
+	// rows it wrote. nil: none.
+	Carry func(tx *db.Tx)
+	Write func(ctx context.Context, tx *db.Tx) error // afterwards; nil: nothing
 }
 
 // Accepted is an entry on its way into the book.

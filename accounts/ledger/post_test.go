@@ -243,7 +243,9 @@ func TestWhatAHookInsertsSharesTheCommit(t *testing.T) {
 			}
 		}
 		// Any table that the service may write to would do.
-		return Also{Insert: db.Statement{Query: `insert into house_account (kind, currency, first) select unnest($2::text[]), $1, 992`, Args: []any{"XXX", db.Array(names)}}}, nil
+		return Also{Carry: func(tx *db.Tx) {
+			tx.Carry(`insert into house_account (kind, currency, first) select unnest($2::text[]), $1, 992`, "XXX", db.Array(names))
+		}}, nil
 	}
 	b := open(t, dbtest.New(t, nil), hook)
 	err := b.pool.InTx(t.Context(), func(tx *db.Tx) error {

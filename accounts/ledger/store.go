@@ -253,8 +253,7 @@ func entryColumnsOf(accepted []Accepted) *entryColumns {
 	return c
 }
 
-// sqlStore and sqlStoreBlock put a whole batch into the book, and what the hooks
-// insert, in one round trip. An entry's lists begin where those of the entry
+// sqlStore puts a whole batch into the book in one round trip. An entry's lists begin where those of the entry
 // before it end.
 const sqlStore = `
 with refs as (
@@ -267,23 +266,24 @@ with refs as (
            ($11::bigint[])[s:t], ($12::bigint[])[s:t], ($13::bigint[])[s:t], digest
     from (select unnest($4::bigint[]) as id, unnest($14::text[]) as kind, unnest($15::text[]) as memo, unnest($16::text[]) as whys, unnest($17::bytea[]) as digest,
                  unnest($18::bigint[]) as p, unnest($19::bigint[]) as q, unnest($20::bigint[]) as s, unnest($21::bigint[]) as t) e
-)`
-
-const sqlStoreBlock = `
+) /* carried */
 insert into block (chain, n, first, entries, digest) values ($2, $3, $22, $23, $24)`
 
-func (c *entryColumns) store(ctx context.Context, tx *db.Tx, s seal, also []Also) error {
-	inserts := make([]db.Statement, len(also))
-	for i, a := range also {
-		inserts[i] = a.Insert
-	}
-	whole := db.Carrying(sqlStore, sqlStoreBlock, []any{tx.Now, s.chain, s.n,
+// last: COMMIT goes with it.
+func (c *entryColumns) store(ctx context.Context, tx *db.Tx, s seal, last bool) error {
+	args := []any{tx.Now, s.chain, s.n,
 		db.Array(c.ids), db.Array(c.refs), db.Array(c.reverses), db.Array(c.reversing),
 		db.Array(c.debits), db.Array(c.credits), db.Array(c.amounts), db.Array(c.accounts), db.Array(c.afters), db.Array(c.befores),
 		db.Array(c.kinds), db.Array(c.memos), db.Array(c.whys), db.Array(c.digests),
 		db.Array(begins(c.postings)), db.Array(c.postings), db.Array(begins(c.touched)), db.Array(c.touched),
-		c.ids[0], len(c.ids), s.digest}, inserts...)
-	if _, err := tx.Exec(ctx, whole.Query, whole.Args...); err != nil {
+		c.ids[0], len(c.ids), s.digest}
+	var err error
+	if last {
+		_, err = tx.ExecLast(ctx, sqlStore, args...)
+	} else {
+		_, err = tx.Exec(ctx, sqlStore, args...)
+	}
+	if err != nil {
 		return fmt.Errorf("ledger: writing: %w", err)
 	}
 	return nil

@@ -112,6 +112,14 @@ func insertItem(ctx context.Context, id int) func(tx *db.Tx) error {
 	}
 }
 
+// insertLast has the COMMIT travel with its statement.
+func insertLast(ctx context.Context, id int) func(tx *db.Tx) error {
+	return func(tx *db.Tx) error {
+		_, err := tx.ExecLast(ctx, "insert into item values ($1)", id)
+		return err
+	}
+}
+
 func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -121,7 +129,12 @@ func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 		o.Silence = 300 * time.Millisecond
 	})
 	id := 1000
-	for name, in := range map[string]func(context.Context, func(*db.Tx) error) error{"tx": p.InTx, "batch": p.InBatch, "lazily": p.InTxLazily} {
+	for name, insert := range map[string]func(id int) error{
+		"tx":     func(id int) error { return p.InTx(t.Context(), insertItem(t.Context(), id)) },
+		"batch":  func(id int) error { return p.InBatch(t.Context(), insertItem(t.Context(), id)) },
+		"last":   func(id int) error { return p.InBatch(t.Context(), insertLast(t.Context(), id)) },
+		"lazily": func(id int) error { return p.InTxLazily(t.Context(), insertItem(t.Context(), id)) },
+	} {
 		for _, test := range []struct {
 			manner string
 			code   int64
@@ -130,7 +143,7 @@ func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 			id++
 			x.manner.Store(test.code)
 			began := time.Now()
-			if err := in(t.Context(), insertItem(t.Context(), id)); !errors.Is(err, db.ErrUnknown) {
+			if err := insert(id); !errors.Is(err, db.ErrUnknown) {
 				t.Errorf("%s, %s: %v, want ErrUnknown", name, test.manner, err)
 			}
 			if took := time.Since(began); took > 10*time.Second {
@@ -143,10 +156,54 @@ func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 				t.Errorf("%s, %s: %d rows", name, test.manner, n)
 			}
 			// The connection is not used again.
-			if err := in(t.Context(), insertItem(t.Context(), id+500)); err != nil {
+			if err := insert(id + 500); err != nil {
 				t.Errorf("%s, after %s: %v", name, test.manner, err)
 			}
 		}
+	}
+}
+
+// The last statement of a batch may fail, or the COMMIT that went with it: neither
+// is unknown, nothing of the batch stands, and the connection goes on.
+func TestALastStatementFails(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := b.open(t, func(o *db.Options) { o.Batches = 1 })
+	for range 3 {
+		err := p.InBatch(t.Context(), func(tx *db.Tx) error {
+			if _, err := tx.Exec(t.Context(), "insert into item values ($1)", 1001); err != nil {
+				return err
+			}
+			_, err := tx.ExecLast(t.Context(), "insert into item values ($1)", 1) // is there
+			return err
+		})
+		if !db.Violates(err, "item_pkey") || errors.Is(err, db.ErrUnknown) {
+			t.Errorf("%v", err)
+		}
+		err = p.InBatch(t.Context(), func(tx *db.Tx) error {
+			_, err := tx.ExecLast(t.Context(), "insert into fate values ($1)", "23514") // at the commit
+			return err
+		})
+		if err == nil || errors.Is(err, db.ErrUnknown) {
+			t.Errorf("%v", err)
+		}
+	}
+	if n := b.int(t, "select count(*) from item where id > 1000"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	if err := p.InBatch(t.Context(), insertLast(t.Context(), 1002)); err != nil {
+		t.Error(err)
+	}
+	if n := b.int(t, "select count(*) from item where id = 1002"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	// Whoever fails after the statement was sent does not know what happened.
+	err := p.InBatch(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.ExecLast(t.Context(), "insert into item values ($1)", 1003)
+		return errors.Join(err, errors.New("too late"))
+	})
+	if !errors.Is(err, db.ErrUnknown) {
+		t.Errorf("%v", err)
 	}
 }
 

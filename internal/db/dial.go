@@ -10,8 +10,8 @@ import (
 
 // dialer gives connections whose every read and write must make progress.
 type dialer struct {
-	io   time.Duration
-	late bool // see lateBegin
+	io       time.Duration
+	combined bool // see the type
 }
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
@@ -30,8 +30,8 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 		return nil, err
 	}
 	c = &impatient{Conn: c, limit: d.io}
-	if d.late {
-		c = &lateBegin{Conn: c}
+	if d.combined {
+		c = &combined{Conn: c}
 	}
 	return c, nil
 }

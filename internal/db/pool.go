@@ -115,7 +115,7 @@ var batchPlans = map[string]string{
 	"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "enable_bitmapscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
 }
 
-func connect(o Options, conns int, settings map[string]string, late bool) (*sqlx.DB, error) {
+func connect(o Options, conns int, settings map[string]string, combined bool) (*sqlx.DB, error) {
 	cfg, err := parse(o.URL, o.App)
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func connect(o Options, conns int, settings map[string]string, late bool) (*sqlx
 	if err != nil {
 		return nil, fmt.Errorf("db: %w", err)
 	}
-	c.Dialer(dialer{io: o.Silence, late: late})
+	c.Dialer(dialer{io: o.Silence, combined: combined})
 	pool := sqlx.NewDb(sql.OpenDB(c), "postgres")
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
@@ -240,9 +240,11 @@ func (p *prepared) of(ctx context.Context, on *sqlx.DB, query string, args []any
 
 // Tx is one explicit transaction and the one instant at which it happens.
 type Tx struct {
-	tx    *sqlx.Tx
-	batch *Pool // whose prepared statements to use; nil: none
-	Now   time.Time
+	tx      *sqlx.Tx
+	batch   *Pool // whose prepared statements to use; nil: none
+	last    bool  // ExecLast has sent its statement
+	carried []carried
+	Now     time.Time
 }
 
 // Get reads one row.
@@ -283,6 +285,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	if err != nil {
 		return 0, err
 	}
+	query, args = t.laden(query, args)
 	s, err := t.prepared(ctx, query, args)
 	if err != nil {
 		return 0, err
@@ -297,6 +300,21 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		return 0, err
 	}
 	return r.RowsAffected()
+}
+
+// ExecLast is Exec for the last statement of a batch: COMMIT goes to the server
+// with it where that can be. What must follow is the end of the function; when it
+// returns an error all the same, that is ErrUnknown, unless it is the server's
+// refusal of the statement.
+func (t *Tx) ExecLast(ctx context.Context, query string, args ...any) (int64, error) {
+	if t.batch == nil {
+		return 0, errors.New("db: ExecLast is for batches")
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	t.last = true
+	return t.Exec(ctx, query+lastMark, args...)
 }
 
 // unwatched is the context of a batch's statement. lib/pq has a goroutine watch
@@ -392,7 +410,14 @@ func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) err
 	}
 	defer tx.Rollback()
 	t.tx, t.Now = tx, p.Now()
-	if err := fn(t); err != nil {
+	err = fn(t)
+	if err == nil && len(t.carried) > 0 {
+		err = errNotCarried
+	}
+	if err != nil {
+		if t.last && !(pq.As(err) != nil && definite(err)) {
+			return fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
 		return err
 	}
 	err = tx.Commit()

@@ -80,23 +80,20 @@ from lot, unnest(lot.keys, lot.tos, lot.langs, lot.bodies, lot.priorities, lot.e
 // Write adds a lot that something in the same transaction owes exactly once: an
 // entry of the book. It is one row, whatever the lot holds.
 func (l Lot) Write(ctx context.Context, tx *db.Tx) error {
-	s := l.Insert(tx.Now)
-	if s.Query == "" {
+	if len(l.keys) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, s.Query, s.Args...); err != nil {
+	if _, err := tx.Exec(ctx, sqlWrite, append([]any{tx.Now}, l.columns()...)...); err != nil {
 		return fmt.Errorf("outbox: write: %w", err)
 	}
 	return nil
 }
 
-// Insert is Write as a statement, for whoever carries it to the server with
-// another one. at is the instant of the transaction.
-func (l Lot) Insert(at time.Time) db.Statement {
-	if len(l.keys) == 0 {
-		return db.Statement{}
+// Carry is Write for whoever sends another statement that can carry this one.
+func (l Lot) Carry(tx *db.Tx) {
+	if len(l.keys) > 0 {
+		tx.Carry(sqlWrite, append([]any{tx.Now}, l.columns()...)...)
 	}
-	return db.Statement{Query: sqlWrite, Args: append([]any{at}, l.columns()...)}
 }
 
 // unpackAtOnce bounds what one transaction unpacks, give or take a lot: a code

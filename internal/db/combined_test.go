@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// lateLink is a lateBegin and the server's end of it.
-func lateLink(t *testing.T) (client *lateBegin, server net.Conn) {
+// combinedLink is a combined and the server's end of it.
+func combinedLink(t *testing.T) (client *combined, server net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -26,7 +26,7 @@ func lateLink(t *testing.T) (client *lateBegin, server net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close(); server.Close() })
-	return &lateBegin{Conn: c}, server
+	return &combined{Conn: c}, server
 }
 
 func send(t *testing.T, to io.Writer, b []byte) {
@@ -45,7 +45,7 @@ func expect(t *testing.T, from io.Reader, want []byte) {
 }
 
 var (
-	aStatement = append(message('B', "\x00\x001\x00"), message('S', "")...)
+	aStatement = append(message('B', "\x001\x00"), message('S', "")...)
 	itsAnswer  = slices.Concat(message('2', ""), message('C', "UPDATE 1\x00"), message('Z', "T"))
 	anError    = append(message('E', "SERROR\x00\x00"), message('Z', "I")...)
 	aSetting   = message('S', "a\x00b\x00")
@@ -62,7 +62,7 @@ func TestABeginTravelsWithItsStatement(t *testing.T) {
 		{"no transaction", slices.Concat(message('1', ""), message('2', ""), anError), anError},
 	} {
 		for _, piece := range []int{1, 7, 4096} { // the network cuts where it likes
-			client, server := lateLink(t)
+			client, server := combinedLink(t)
 			send(t, client, plainBegin)
 			expect(t, client, hasBegun) // before the server has heard of it
 			send(t, client, aStatement)
@@ -83,7 +83,7 @@ func TestABeginTravelsWithItsStatement(t *testing.T) {
 
 func TestABeginBeforeAnythingElseGoesAhead(t *testing.T) {
 	t.Parallel()
-	client, server := lateLink(t)
+	client, server := combinedLink(t)
 	query := message('Q', "select 1\x00")
 	send(t, client, plainBegin)
 	go func() {
@@ -101,7 +101,7 @@ func TestABeginBeforeAnythingElseGoesAhead(t *testing.T) {
 // good one before lib/pq is told that a transaction has begun.
 func TestABeginIsNotPromisedOnALostConnection(t *testing.T) {
 	t.Parallel()
-	client, server := lateLink(t)
+	client, server := combinedLink(t)
 	send(t, server, anError)
 	server.(*net.TCPConn).CloseWrite()
 	if expectData(client); client.silent() {
@@ -117,7 +117,7 @@ func TestABeginIsNotPromisedOnALostConnection(t *testing.T) {
 }
 
 // expectData waits until something can be read, and leaves it there.
-func expectData(c *lateBegin) {
+func expectData(c *combined) {
 	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return
@@ -126,4 +126,20 @@ func expectData(c *lateBegin) {
 		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
 		return err != syscall.EAGAIN
 	})
+}
+
+func TestACommitTravelsWithTheLastStatement(t *testing.T) {
+	t.Parallel()
+	client, server := combinedLink(t)
+	prepare := message('P', "1\x00select 1"+lastMark+"\x00\x00\x00")
+	send(t, client, prepare)
+	expect(t, server, prepare)
+	for _, end := range plainEnds {
+		send(t, client, aStatement)
+		expect(t, server, append(slices.Clone(aStatement), plainEnds[0]...))
+		send(t, client, end) // is not passed on
+		another := message('B', "\x00002\x00")
+		send(t, client, another)
+		expect(t, server, another)
+	}
 }
