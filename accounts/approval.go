@@ -71,6 +71,9 @@ type Ask struct {
 	AskedBy          phone.Number
 	Amount, Fee      money.Amount // as the customer will be shown
 	Params           map[string]string
+	// Allow may refuse what is asked for the first time, in the transaction that
+	// has written it; nil: nothing is refused.
+	Allow func(ctx context.Context, tx *db.Tx) error
 }
 
 // Settle posts what an approval was asked for: the entry's Ref is the approval's,
@@ -117,6 +120,9 @@ func (s *Service) Ask(ctx context.Context, ask Ask) (Approval, error) {
 			int64(ask.Amount), int64(ask.Fee), int64(ask.Amount+ask.Fee), string(params), tx.Now, tx.Now.Add(life), pushed)
 		if fresh = err == nil; errors.Is(err, sql.ErrNoRows) {
 			return nil
+		}
+		if err == nil && ask.Allow != nil {
+			err = ask.Allow(ctx, tx)
 		}
 		if err != nil || pushed {
 			return err

@@ -23,11 +23,12 @@ type Service struct {
 	pool     *db.Pool
 	accounts *accounts.Service
 	rand     io.Reader // salts of staff passwords
+	asking   AskLimits
 }
 
 // New makes the service on top of the customers' side.
 func New(pool *db.Pool, a *accounts.Service, rand io.Reader) *Service {
-	s := &Service{pool: pool, accounts: a, rand: rand}
+	s := &Service{pool: pool, accounts: a, rand: rand, asking: DefaultAskLimits()}
 	a.Settles("withdraw", s.settleWithdraw)
 	return s
 }
@@ -80,10 +81,11 @@ type Position struct {
 	Day                                *Day // the day that is open, with its expected cash so far; nil: none was opened
 }
 
+// What a deposit had earned that was undone is earned no longer.
 const sqlCommissionToday = `
-select coalesce(sum(p.amount), 0)::bigint
-from entries_of($1, $2) e, unnest(string_to_array(e.whys, ','), e.credits, e.amounts) as p (why, credit, amount)
-where p.credit = $1 and p.why = 'commission'`
+select coalesce(sum(case when p.credit = $1 then p.amount else -p.amount end), 0)::bigint
+from entries_of($1, $2) e, unnest(string_to_array(e.whys, ','), e.debits, e.credits, e.amounts) as p (why, debit, credit, amount)
+where p.credit = $1 and p.why = 'commission' or p.debit = $1 and p.why = 'reversed'`
 
 // Float tells how much e-money a till holds, what it has earned, and what cash
 // there should be. Refusals: frozen, not_allowed.

@@ -15,9 +15,9 @@ import (
 // nothing of what the customer has.
 
 // QuoteAskWithdraw names the customer and prices a withdrawal that the till is
-// about to ask for. Refusals: frozen (the operator), till_closed, not_allowed,
-// out_of_hours, payee_unregistered, below_min, over_entry, and customer_cannot for everything
-// that only the customer is told. Balance and Again are left out.
+// about to ask for. What the customer has is no part of it: see AskWithdraw.
+// Refusals: frozen (the operator), till_closed, not_allowed, out_of_hours,
+// payee_unregistered, below_min, over_entry. Balance and Again are left out.
 func (s *Service) QuoteAskWithdraw(ctx context.Context, o Operator, customer phone.Number, a money.Amount) (accounts.Quote, error) {
 	_, q, err := s.askable(ctx, o, customer, a)
 	return q, err
@@ -33,14 +33,21 @@ func (s *Service) askable(ctx context.Context, o Operator, customer phone.Number
 		return accounts.Customer{}, accounts.Quote{}, accounts.Refuse("payee_unregistered", "number", s.accounts.Country().Phone.National(customer))
 	case err != nil:
 		return accounts.Customer{}, accounts.Quote{}, err
-	case c.Frozen:
-		return accounts.Customer{}, accounts.Quote{}, accounts.Refuse("customer_cannot")
 	}
-	q, err := s.QuoteWithdraw(ctx, c, o.Till.Number, a)
+	p, err := s.accounts.Price(ctx, "withdraw", a, c.Tier)
 	if err != nil {
-		return accounts.Customer{}, accounts.Quote{}, discreet(err)
+		return accounts.Customer{}, accounts.Quote{}, err
 	}
-	return c, accounts.Quote{Amount: q.Amount, Fee: q.Fee, Total: q.Total, Payee: customer, Name: c.Name}, nil
+	return c, accounts.Quote{Amount: a, Fee: p.Fee, Total: a + p.Fee, Payee: customer, Name: c.Name}, nil
+}
+
+// affordable refuses what the customer could not pay now.
+func (s *Service) affordable(ctx context.Context, o Operator, c accounts.Customer, a money.Amount) error {
+	if c.Frozen {
+		return accounts.Refuse("customer_cannot")
+	}
+	_, err := s.QuoteWithdraw(ctx, c, o.Till.Number, a)
+	return discreet(err)
 }
 
 // discreet takes out of a refusal what is the customer's own business.
@@ -54,9 +61,17 @@ func discreet(err error) error {
 
 // AskWithdraw asks a customer to approve a withdrawal at the operator's till. The
 // operators hear by SMS when it is to be paid; what has become of it tells Asked.
-// Refusals as in QuoteAskWithdraw. The same ref again gives the first approval.
+// Refusals as in QuoteAskWithdraw, then ask_open and asks_spent (LimitAsking),
+// then customer_cannot for everything that only the customer is told. The same
+// ref again gives the first approval.
 func (s *Service) AskWithdraw(ctx context.Context, ref string, o Operator, customer phone.Number, a money.Amount) (accounts.Approval, error) {
 	c, q, err := s.askable(ctx, o, customer, a)
+	if err == nil {
+		err = s.mayAsk(ctx, ref, o.Till, c)
+	}
+	if err == nil {
+		err = s.affordable(ctx, o, c, a)
+	}
 	if err != nil {
 		// Asked before, and perhaps approved since: then the rules say something else now.
 		if first, lookUp := s.accounts.ApprovalByRef(ctx, ref); lookUp == nil && first.Asker == o.Till.Number && first.Phone == customer && first.Amount == a {
@@ -66,7 +81,7 @@ func (s *Service) AskWithdraw(ctx context.Context, ref string, o Operator, custo
 	}
 	return s.accounts.Ask(ctx, accounts.Ask{
 		Ref: ref, Kind: "withdraw", Customer: c, Asker: o.Till.Number, AskerName: o.Till.Name, AskedBy: o.Phone, Amount: a, Fee: q.Fee,
-		Params: map[string]string{"till": o.Till.Number},
+		Params: map[string]string{"till": o.Till.Number}, Allow: s.oneOpen(o.Till, c),
 	})
 }
 

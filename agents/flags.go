@@ -13,8 +13,9 @@ import (
 
 // The kinds of flags.
 const (
-	FlagSplit   = "split_deposit" // several deposits that together come to the edge of the tier's limit of an entry
-	FlagInOut   = "cash_in_out"   // the same cash in and out again at the same till
+	FlagSplit   = "split_deposit"  // several deposits that together come to the edge of the tier's limit of an entry
+	FlagInOut   = "cash_in_out"    // the same cash in and out again at the same till
+	FlagDirect  = "direct_deposit" // cash in at a till while the customer's phone was elsewhere: somebody else's money, sent past the tariff
 	flagWindow  = time.Hour
 	splitParts  = 3
 	edgePercent = 95 // of the limit: from here on it is the edge
@@ -37,6 +38,7 @@ type moved struct {
 	ID     int64        `db:"id"`
 	Kind   string       `db:"kind"`
 	Amount money.Amount `db:"amount"`
+	Till   string       `db:"till"` // where it is asked for
 }
 
 const (
@@ -44,6 +46,9 @@ const (
 	sqlCashWithTill = `
 select id, kind, amounts[1] as amount from entries_of($1, $3)
 where kind = 'deposit' and debits[1] = $2 or kind = 'withdraw' and credits[1] = $2`
+	sqlCashElsewhere = `
+select e.id, e.kind, e.amounts[1] as amount, t.number as till
+from entries_of($1, $3) e join till t on t.float = e.debits[1] where e.kind = 'deposit' and e.debits[1] <> $2`
 	sqlNewFlag = `
 insert into flag (id, till, kind, at, customer, entry, receipt, entries) values (nextval('flag_id'), $1, $2, $3, $4, $5, $6, $7) on conflict do nothing`
 	sqlFlags = `select id, till, kind, at, customer, receipt, entries from flag where till = $1 order by id desc limit $2`
@@ -69,7 +74,8 @@ func (s *Service) flagDeposit(ctx context.Context, t Till, c accounts.Customer, 
 	}
 }
 
-// flagWithdrawal looks whether the same cash came in a moment ago.
+// flagWithdrawal looks whether the same cash came in a moment ago, here or at
+// another till: there the customer cannot have stood at the counter.
 func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Customer, r ledger.Receipt) {
 	list, err := s.cashWith(ctx, t, c, r)
 	if err != nil || len(r.Postings) == 0 {
@@ -77,12 +83,25 @@ func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Custome
 	}
 	out := r.Postings[0].Amount
 	for _, m := range list {
-		if m.Kind == "deposit" && max(m.Amount, out)-min(m.Amount, out) <= money.Portion(out, sameBand, 100) {
+		if m.Kind == "deposit" && alike(m.Amount, out) {
 			s.flag(ctx, t, c, FlagInOut, r, []int64{int64(r.ID), m.ID})
 			return
 		}
 	}
+	var elsewhere []moved
+	if err := s.pool.Select(ctx, &elsewhere, sqlCashElsewhere, int64(c.Wallet), int64(t.float), r.At.Add(-flagWindow)); err != nil {
+		return
+	}
+	for _, m := range elsewhere {
+		if alike(m.Amount, out) {
+			s.flag(ctx, Till{Number: m.Till}, c, FlagDirect, r, []int64{int64(r.ID), m.ID})
+			return
+		}
+	}
 }
+
+// alike tells whether two amounts may be the same cash.
+func alike(a, b money.Amount) bool { return max(a, b)-min(a, b) <= money.Portion(b, sameBand, 100) }
 
 func (s *Service) cashWith(ctx context.Context, t Till, c accounts.Customer, r ledger.Receipt) (list []moved, err error) {
 	err = s.pool.Select(ctx, &list, sqlCashWithTill, int64(c.Wallet), int64(t.float), r.At.Add(-flagWindow))

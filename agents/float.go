@@ -54,7 +54,8 @@ values (nextval('float_request_id'), nullif($1::text, ''), nullif($2::bigint, 0)
 	sqlFloatReceipt = `update float_request set receipt = $2 where id = $1 and receipt is null`
 )
 
-func checkBankRef(ref string) (string, error) {
+// CheckBankRef gives a bank's reference as it is kept.
+func CheckBankRef(ref string) (string, error) {
 	ref = strings.ToUpper(strings.TrimSpace(ref))
 	if len(ref) < 4 || len(ref) > 40 || strings.Trim(ref, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/.") != "" {
 		return "", fmt.Errorf("agents: a bank reference has 4 to 40 letters, digits, - / or ., not %.60q", ref)
@@ -82,7 +83,7 @@ func (t Till) officeItself() int64 {
 // reference was used before: one credit at the bank issues e-money once.
 // ErrNotStaff when maker is not an active maker; refusals as in Till.
 func (s *Service) RequestFloat(ctx context.Context, maker, till string, a money.Amount, bankRef string) (id int64, err error) {
-	if bankRef, err = checkBankRef(bankRef); err != nil {
+	if bankRef, err = CheckBankRef(bankRef); err != nil {
 		return 0, err
 	}
 	if err := s.checkFloat(a); err != nil {
@@ -117,7 +118,7 @@ func floatSubject(id int64) string { return fmt.Sprintf("float_request:%d", id) 
 // request of the first time. ErrExists when the bank's reference was used;
 // refusals: frozen, till_closed, not_allowed, out_of_hours, bad_amount.
 func (s *Service) AskFloat(ctx context.Context, ref string, o Operator, a money.Amount, bankRef string) (id int64, err error) {
-	if bankRef, err = checkBankRef(bankRef); err != nil {
+	if bankRef, err = CheckBankRef(bankRef); err != nil {
 		return 0, err
 	}
 	return s.askFloat(ctx, ref, o, ActFloatRequest, "issue", a, bankRef)
@@ -177,7 +178,7 @@ func (s *Service) TakeFloat(ctx context.Context, maker string, id int64, bankRef
 		return err
 	}
 	if f.BankRef == "" || bankRef != "" {
-		if bankRef, err = checkBankRef(bankRef); err != nil {
+		if bankRef, err = CheckBankRef(bankRef); err != nil {
 			return err
 		}
 	}
@@ -362,85 +363,6 @@ func (s *Service) DeclineFloat(ctx context.Context, staff string, id int64, reas
 		return fmt.Errorf("agents: float request %d: %w", id, err)
 	}
 	return nil
-}
-
-func placeName(s string) string { return strings.Join(strings.Fields(strings.ToUpper(s)), " ") }
-
-// transferTo finds where float may be moved to from the operator's till.
-func (s *Service) transferTo(ctx context.Context, o Operator, to string, a money.Amount) (Till, error) {
-	if err := o.May(ActFloatTransfer); err != nil {
-		return Till{}, err
-	}
-	if a <= 0 || a > ledger.MaxAmount {
-		return Till{}, accounts.Refuse("bad_amount")
-	}
-	if to == o.Till.place() {
-		return Till{}, accounts.Refuse("self")
-	}
-	if strings.Trim(to, "0123456789") != "" {
-		if _, err := checkTitle(to); err != nil {
-			return Till{}, ErrNoHeadOffice
-		}
-	}
-	t, err := s.counter(ctx, to)
-	if err == nil && !o.Till.reaches(t) {
-		err = ErrOtherNetwork
-	}
-	return t, err
-}
-
-// QuoteTransfer tells whom float would go to; refusals as in TransferFloat. The
-// book decides again when it is moved.
-func (s *Service) QuoteTransfer(ctx context.Context, o Operator, to string, a money.Amount) (Till, error) {
-	t, err := s.transferTo(ctx, o, placeName(to), a)
-	if err != nil {
-		return Till{}, err
-	}
-	float, err := s.accounts.Book().Account(ctx, o.Till.float)
-	if err == nil && float.Balance < a {
-		err = accounts.Refuse("float_low")
-	}
-	return t, err
-}
-
-// TransferFloat moves float from the operator's till, or head office, to another
-// till of the same agent or head office, or to its head office by name;
-// ErrOtherNetwork, ErrNoHeadOffice. Done.Balance is the
-// float that is left. Refusals: frozen, till_closed, not_allowed, out_of_hours,
-// bad_amount, self, then as in Till, float_low; the same ref again as in
-// accounts.Send.
-func (s *Service) TransferFloat(ctx context.Context, ref string, o Operator, to string, a money.Amount) (accounts.Done, error) {
-	to = placeName(to)
-	d, err := s.transferFloat(ctx, ref, o, to, a)
-	d, err = s.accounts.OrFirst(ctx, accounts.Payment{Ref: ref, Kind: "transfer", From: o.Till.float, To: to, Amount: a}, d, err)
-	if err == nil && !d.Again {
-		s.warnLowFloat(ctx, o.Till, d.Balance+a, d.Balance)
-	}
-	return d, err
-}
-
-func (s *Service) transferFloat(ctx context.Context, ref string, o Operator, to string, a money.Amount) (accounts.Done, error) {
-	t, err := s.transferTo(ctx, o, to, a)
-	if err != nil {
-		return accounts.Done{}, err
-	}
-	told, err := s.operatorsAt(ctx, t)
-	if err != nil {
-		return accounts.Done{}, err
-	}
-	owed := tillNotices(told, "transfer_in_till", t.float, text.Holes{"amount": s.accounts.Money(a), "till": t.called(), "name": accounts.ShortName(o.Till.Name, tillName)})
-	owed = append(owed, accounts.Owed{Party: "from", To: o.Phone, Lang: o.Lang, Text: "transfer_out_till", Account: o.Till.float,
-		Holes: text.Holes{"amount": s.accounts.Money(a), "name": strings.TrimSpace(t.Number + " " + accounts.ShortName(t.Name, tillName))}})
-	r, err := s.accounts.Post(ctx, ledger.Entry{
-		Ref: ref, Kind: "transfer",
-		Postings: []ledger.Posting{{Why: ledger.Principal, Debit: o.Till.float, Credit: t.float, Amount: a}},
-		Memo:     map[string]string{"from": o.Till.place(), "from_name": o.Till.Name, "to": to, "to_name": t.Name, "operator": string(o.Phone)},
-		Rider:    accounts.Rider{Owed: owed},
-	}, map[ledger.AccountID]accounts.Side{o.Till.float: accounts.Till, t.float: accounts.Till})
-	if err != nil {
-		return accounts.Done{}, err
-	}
-	return s.accounts.Done(r, o.Till.float, t.Name), nil
 }
 
 const sqlLowFloat = `update till set low_float = nullif($2::bigint, 0) where number = $1`

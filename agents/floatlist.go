@@ -78,7 +78,7 @@ const sqlFloatByBank = floatFields + ` where f.bank_ref = $1`
 
 // FloatByBank is the request that used a reference of the bank; ErrNoFloatRequest.
 func (s *Service) FloatByBank(ctx context.Context, bankRef string) (f FloatRequest, err error) {
-	if bankRef, err = checkBankRef(bankRef); err != nil {
+	if bankRef, err = CheckBankRef(bankRef); err != nil {
 		return f, err
 	}
 	if err := s.pool.Get(ctx, &f, sqlFloatByBank, bankRef); errors.Is(err, sql.ErrNoRows) {

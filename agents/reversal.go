@@ -32,7 +32,8 @@ type Reversal struct {
 	Reason   string       `db:"reason"`
 	AskedBy  string       `db:"asked_by"` // the operator's number
 	AskedAt  time.Time    `db:"asked_at"`
-	Objected sql.NullTime `db:"objected_at"`
+	Objected sql.NullTime `db:"objected_at"` // the customer says that the money is his
+	Agreed   sql.NullTime `db:"agreed_at"`   // or that it is not
 	Checker  string       `db:"checker"`
 	Decision string       `db:"decision"` // the checker's reason
 	State    string       `db:"state"`    // asked, empty (nothing was left), held, approved, declined
@@ -48,7 +49,7 @@ var (
 )
 
 const (
-	reversalFields = `id, entry, receipt, till, customer, amount, held, reason, asked_by, asked_at, objected_at, coalesce(checker, '') as checker, decision, state, coalesce(settled, '') as settled`
+	reversalFields = `id, entry, receipt, till, customer, amount, held, reason, asked_by, asked_at, objected_at, agreed_at, coalesce(checker, '') as checker, decision, state, coalesce(settled, '') as settled`
 	sqlNewReversal = `
 insert into reversal_request (id, entry, receipt, till, customer, amount, reason, asked_by, asked_at)
 values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8) on conflict (entry) do nothing`
@@ -58,7 +59,6 @@ values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8) on confl
 	sqlOpenReversals   = `select ` + reversalFields + ` from reversal_request where state in ('asked', 'held') or state in ('approved', 'declined') and settled is null order by id`
 	sqlReversalHeld    = `update reversal_request set state = 'held', held = $2 where id = $1 and state in ('asked', 'empty')`
 	sqlReversalEmpty   = `update reversal_request set state = 'empty' where id = $1 and state = 'asked'`
-	sqlObject          = `update reversal_request set objected_at = $3 where id = $1 and customer = $2 and state = 'held' and objected_at is null`
 	sqlDecide          = `update reversal_request set state = $2, checker = $3, decided_at = $4, decision = $5 where id = $1 and state = 'held'`
 	sqlSettled         = `update reversal_request set settled = $2 where id = $1 and settled is null`
 )
@@ -261,29 +261,6 @@ func (s *Service) ReversalByID(ctx context.Context, id int64) (Reversal, account
 	}
 	c, err := s.accounts.ByID(ctx, v.Customer)
 	return v, c, err
-}
-
-// Object notes that the customer says that the money is his. ErrNoReversal when
-// there is none of his that is still held.
-func (s *Service) Object(ctx context.Context, c accounts.Customer, id int64) error {
-	v, err := s.reversal(ctx, sqlReversalByID, id)
-	if err != nil || v.Customer != c.ID {
-		return ErrNoReversal
-	}
-	t, err := s.anyTill(ctx, v.Till)
-	if err != nil {
-		return err
-	}
-	return s.pool.InTx(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(ctx, sqlObject, id, c.ID, tx.Now)
-		if err == nil && n == 0 && !v.Objected.Valid {
-			err = ErrNoReversal
-		}
-		if err != nil || n == 0 {
-			return err
-		}
-		return s.Log(ctx, tx, LogEntry{Actor: customerSubject(c.ID), Scope: t.scope(), Action: "reversal_object", Subject: reversalSubject(id)})
-	})
 }
 
 // DecideReversal is the checker's word: approved, what is held goes to the

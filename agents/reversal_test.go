@@ -31,7 +31,7 @@ func TestReversalOfADeposit(t *testing.T) {
 	if w.held() != 1500_00 {
 		t.Errorf("%d held", w.held())
 	}
-	if got := w.last(asha.Phone); got != "UKM* Confirmed. Till 100001 says "+d.Code+" was a mistake: Ksh1,500.00 is held. Is it yours? Call 0800 721 000. New Tuma balance is Ksh0.00." {
+	if got := w.last(asha.Phone); got != "UKM* Confirmed. Till 100001 says "+d.Code+" was a mistake: Ksh1,500.00 is held. Is it yours? Dial *334#, choose 9. New Tuma balance is Ksh0.00." {
 		t.Error(got)
 	}
 	// Once, however often it is asked, also for money that came in since.
@@ -365,15 +365,19 @@ func TestFlags(t *testing.T) {
 		_, err = w.Withdraw(ctx, ref, c, till, a)
 		w.must(err)
 	}
-	out("w1", "100002", 1000*shilling) // elsewhere
-	out("w2", "100001", 1200*shilling) // not alike
+	out("w1", "100002", 1200*shilling) // not alike
 	flags("100001", FlagSplit)
-	out("w3", "100001", 950*shilling)
-	out("w3", "100001", 950*shilling) // the same again
-	flags("100001", FlagInOut+" "+FlagSplit)
+	out("w2", "100002", 1000*shilling) // elsewhere: her phone was not where the cash came in
+	flags("100001", FlagDirect+" "+FlagSplit)
+	flags("100002", "")
+	out("w3", "100001", 1200*shilling) // not alike
+	out("w4", "100001", 950*shilling)
+	out("w4", "100001", 950*shilling) // the same again
+	flags("100001", FlagInOut+" "+FlagDirect+" "+FlagSplit)
 	w.clock.pass(time.Hour + time.Microsecond)
-	out("w4", "100001", 1000*shilling)
-	flags("100001", FlagInOut+" "+FlagSplit)
+	out("w5", "100001", 1000*shilling)
+	out("w6", "100002", 1000*shilling)
+	flags("100001", FlagInOut+" "+FlagDirect+" "+FlagSplit)
 	w.proven()
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tuma/accounts"
+	"tuma/agents"
 	"tuma/internal/phone"
 )
 
@@ -17,34 +18,61 @@ import (
 // others come up when these are answered.
 const shownApprovals = 3
 
+// waits are the approvals that nobody has answered, and the deposits about which
+// the customer has not been heard.
+func waits(ctx context.Context, s *Step) ([]accounts.Approval, []agents.Dispute, error) {
+	asked, err := s.Accounts.Approvals(ctx, s.Customer)
+	if err != nil {
+		return nil, nil, err
+	}
+	disputed, err := s.Agents.Disputes(ctx, s.Customer)
+	return asked, disputed, err
+}
+
 // countApprovals has the menu offer them, above everything else.
 func countApprovals(ctx context.Context, s *Step) error {
-	waiting, err := s.Accounts.Approvals(ctx, s.Customer)
+	asked, disputed, err := waits(ctx, s)
 	if err != nil {
 		return err
 	}
 	s.Put("waiting", "")
-	if n := len(waiting); n > 0 {
+	if n := len(asked) + len(disputed); n > 0 {
 		s.Put("waiting", strconv.Itoa(n))
 	}
 	return nil
 }
 
 func listApprovals(ctx context.Context, s *Step) error {
-	waiting, err := s.Accounts.Approvals(ctx, s.Customer)
+	asked, disputed, err := waits(ctx, s)
 	if err != nil {
 		return err
 	}
-	if len(waiting) == 0 {
-		return accounts.Refuse("approval_gone")
-	}
 	var lines []string
 	s.Answers.Listed = nil
-	for i, a := range waiting[:min(len(waiting), shownApprovals)] {
-		lines = append(lines, strconv.Itoa(i+1)+" "+s.Money(a.Amount)+" "+accounts.ShortName(s.Person(a.AskerName), listedName))
-		s.Answers.Listed = append(s.Answers.Listed, a.ID)
+	add := func(c Choice, line string) {
+		if len(lines) < shownApprovals {
+			lines = append(lines, strconv.Itoa(len(lines)+1)+" "+line)
+			s.Answers.Listed = append(s.Answers.Listed, c)
+		}
+	}
+	for _, a := range asked {
+		add(Choice{"approval", a.ID}, s.Money(a.Amount)+" "+accounts.ShortName(s.Person(a.AskerName), listedName))
+	}
+	for _, d := range disputed {
+		add(Choice{"dispute", d.ID}, s.Money(d.Held)+" "+s.m.label(s.Lang, "entry.hold"))
+	}
+	if len(lines) == 0 {
+		return accounts.Refuse("approval_gone")
 	}
 	s.Put("lines", strings.Join(lines, "\n"))
+	return nil
+}
+
+// whatWaits tells deposits that a till disputes from approvals: is_dispute.
+func whatWaits(_ context.Context, s *Step) error {
+	if s.Answers.Chosen.What == "dispute" {
+		return accounts.Refuse("is_dispute")
+	}
 	return nil
 }
 
@@ -62,7 +90,7 @@ func showApproval(ctx context.Context, s *Step) error {
 
 // loadApproval reads the approval that was chosen.
 func loadApproval(ctx context.Context, s *Step) error {
-	a, err := s.Accounts.Approval(ctx, s.Answers.Approval)
+	a, err := s.Accounts.Approval(ctx, s.Answers.Chosen.ID)
 	switch {
 	case errors.Is(err, accounts.ErrNoApproval), err == nil && (a.Customer != s.Customer.ID || a.State != accounts.ApprovalPending):
 		return accounts.Refuse("approval_gone")
@@ -83,7 +111,7 @@ func loadApproval(ctx context.Context, s *Step) error {
 // it is settled once, whichever session it is answered in.
 func approve(ctx context.Context, s *Step, _ string) error {
 	s.Ref = s.Answers.Asked
-	done, err := s.Accounts.Approve(ctx, s.Customer, s.Answers.Approval)
+	done, err := s.Accounts.Approve(ctx, s.Customer, s.Answers.Chosen.ID)
 	if err != nil {
 		return err
 	}
@@ -93,7 +121,7 @@ func approve(ctx context.Context, s *Step, _ string) error {
 }
 
 func decline(ctx context.Context, s *Step) error {
-	return s.Accounts.Decline(ctx, s.Customer, s.Answers.Approval)
+	return s.Accounts.Decline(ctx, s.Customer, s.Answers.Chosen.ID)
 }
 
 func quoteCashOut(ctx context.Context, s *Step) error {
@@ -108,6 +136,59 @@ func askCashOut(ctx context.Context, s *Step) error {
 	_, err := s.Agents.AskWithdraw(ctx, s.Once("ask"), s.Operator, s.Answers.Phone, s.Answers.Amount)
 	if err == nil {
 		s.m.limits.Paid(ctx, s.From)
+	}
+	return err
+}
+
+// lookUpAsked is as lookUpCustomer. When the customer has not answered the till's
+// last request, that comes first: is_asked.
+func lookUpAsked(ctx context.Context, s *Step) error {
+	if err := lookUpCustomer(ctx, s); err != nil {
+		return err
+	}
+	c, err := s.Accounts.ByPhone(ctx, s.Answers.Phone)
+	if err != nil {
+		return err
+	}
+	a, err := s.Agents.OpenAsk(ctx, s.Operator, c)
+	switch {
+	case errors.Is(err, accounts.ErrNoApproval):
+		return nil
+	case err != nil:
+		return err
+	}
+	s.Answers.Chosen = Choice{"approval", a.ID}
+	s.Put("amount", s.Money(a.Amount), "time", s.Clock(a.At))
+	return accounts.Refuse("is_asked")
+}
+
+// cancelCashOut takes the till's last request back, unless it was answered.
+func cancelCashOut(ctx context.Context, s *Step) error {
+	return s.Agents.CancelAsked(ctx, s.Operator, s.Answers.Chosen.ID)
+}
+
+// showDispute puts into the words what a till says of a deposit.
+func showDispute(ctx context.Context, s *Step) error {
+	d, err := s.Agents.Dispute(ctx, s.Customer, s.Answers.Chosen.ID)
+	if err != nil {
+		return gone(err)
+	}
+	s.Put("till", d.Till, "name", s.Person(d.TillName), "code", d.Receipt, "amount", s.Money(d.Held))
+	return nil
+}
+
+// object needs no PIN: the money stays where it is.
+func object(ctx context.Context, s *Step) error {
+	return gone(s.Agents.Object(ctx, s.Customer, s.Answers.Chosen.ID))
+}
+
+func agree(ctx context.Context, s *Step) error {
+	return gone(s.Agents.Agree(ctx, s.Customer, s.Answers.Chosen.ID))
+}
+
+func gone(err error) error {
+	if errors.Is(err, agents.ErrNoReversal) {
+		return accounts.Refuse("approval_gone")
 	}
 	return err
 }

@@ -338,6 +338,8 @@ func widestHoles(name string) text.Holes {
 		"name": person, "my_till": "100001",
 		"number": "+254712000001",        // a foreign number is shown in full: 15 digits at most, 12 in practice
 		"till":   "1000001", "tier": "3", // tills have 6 digits
+		"expected": till, "counted": till, "over": till, // cash in the drawer, what is there beyond it, or less
+		"bank": strings.Repeat("W", 40), // CheckBankRef
 		"id":   strings.Repeat("9", 12), // national ID and passport numbers have 8 or 9
 		"code": "WWWWWWWWWW",            // receipts have 10 characters
 		"time": "12:59 PM", "tries": "3",

@@ -82,9 +82,38 @@ func (w *world) stage() *dialogues.Local {
 			err = w.pool.Select(ctx, &bodies, `select body from every_notice where to_msisdn = $1 order by id`, p.Number)
 			return bodies, err
 		},
-		Ledger: w.books,
+		Ledger: w.books, Office: w.office,
 	}
 	return l
+}
+
+// office is the service's own staff, who do what comes first on their list.
+func (w *world) office(ctx context.Context, deed string) error {
+	switch deed {
+	case "the maker takes up float":
+		asked, err := w.agents.AskedFloat(ctx)
+		if err != nil || len(asked) == 0 {
+			return errors.Join(err, errors.New("nobody has asked for float"))
+		}
+		ref := ""
+		if asked[0].Kind == "return" {
+			ref = "BANK-OUT-1"
+		}
+		return w.agents.TakeFloat(ctx, "mary", asked[0].ID, ref)
+	case "the checker approves float":
+		open, err := w.agents.OpenFloat(ctx)
+		if err != nil || len(open) == 0 {
+			return errors.Join(err, errors.New("no float waits for a checker"))
+		}
+		_, err = w.agents.ApproveFloat(ctx, "charles", open[0].ID)
+		return err
+	}
+	open, err := w.agents.OpenReversals(ctx)
+	if err != nil || len(open) == 0 {
+		return errors.Join(err, errors.New("no reversal waits for a checker"))
+	}
+	_, err = w.agents.DecideReversal(ctx, "charles", open[0].ID, deed == "the checker approves the reversal", "as it was heard")
+	return err
 }
 
 func (w *world) amount(s string) money.Amount {
@@ -115,9 +144,13 @@ func (w *world) books(ctx context.Context, cast []dialogues.Person) ([]dialogues
 	add := func(name string, a money.Amount) {
 		list = append(list, dialogues.Balance{Account: name, Amount: kenya(w.t).Currency.Plain(a)})
 	}
+	crowd := money.Amount(0)
 	for _, p := range cast {
 		switch p.Role {
 		case dialogues.Operator:
+			if p.Rank != "" {
+				continue // another has the till
+			}
 			o, err := w.agents.ByPhone(ctx, phone.Number(p.Number))
 			if err != nil {
 				return nil, err
@@ -131,19 +164,24 @@ func (w *world) books(ctx context.Context, cast []dialogues.Person) ([]dialogues
 				add("commission "+p.Handle, has.Commission)
 			}
 		case dialogues.Customer:
-			if b := w.balance(p.Number); b != 0 {
+			if b := w.balance(p.Number); p.Crowd {
+				crowd += b
+			} else if b != 0 {
 				add("wallet "+p.Handle, b)
 			}
 		}
+	}
+	if crowd != 0 {
+		add("wallets of customers", crowd)
 	}
 	depot, err := w.agents.Float(ctx, w.depot)
 	if err != nil {
 		return nil, err
 	}
 	house := w.accounts.House()
-	names := []string{"airtime", "commission paid", "fees", "tax", "trust"}
+	names := []string{"airtime", "commission paid", "fees", "held", "tax", "trust"}
 	of := map[string]money.Amount{"commission paid": depot.Commission, "trust": depot.Float}
-	for i, id := range each(house.Airtime, house.CommissionExpense, house.Fees, house.Tax, house.Trust) {
+	for i, id := range each(house.Airtime, house.CommissionExpense, house.Fees, house.Held, house.Tax, house.Trust) {
 		account, err := w.accounts.Book().Account(ctx, id)
 		if err != nil {
 			return nil, err

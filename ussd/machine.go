@@ -162,6 +162,7 @@ func New(c Config) (*Machine, error) {
 func (m *Machine) Answer(ctx context.Context, r Request) (reply Reply) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepBudget)
 	defer cancel()
+	ctx = agents.Acting(ctx, "", "ussd "+r.Gateway) // for the log of who did what
 	t := trace{start: m.now()}
 	defer func() {
 		if p := recover(); p != nil {

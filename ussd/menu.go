@@ -1,6 +1,10 @@
 package ussd
 
-import "context"
+import (
+	"context"
+
+	"tuma/agents"
+)
 
 // Tree is the whole menu. A screen's words stand under the same name in
 // screens/*.txt; docs/menu.md draws it.
@@ -9,6 +13,7 @@ func Tree() Menu {
 	withdrawn := Else{"again": "withdraw_again"}
 	bought := Else{"again": "airtime_again"}
 	deposited := Else{"again": "deposit_again"}
+	moved := Else{"again": "float_move_again"}
 	return Menu{Start: "start", Resume: "resume", Asked: "approval", Refusals: refusals(), Screens: map[string]Screen{
 		// Who is dialling
 		"start":     {Before: who, Else: Else{"is_operator": "till"}, Then: "wallet"},
@@ -54,12 +59,18 @@ func Tree() Menu {
 		"airtime_done":   {End: true},
 
 		// What others have asked for; a pushed session begins at the second
-		"approvals": {Before: listApprovals, Ask: Listed, Then: "approval"},
+		"approvals": {Before: listApprovals, Ask: Listed, Then: "waiting"},
+		"waiting":   {Before: whatWaits, Else: Else{"is_dispute": "dispute"}, Then: "approval"},
 		"approval":  {Before: showApproval, Else: Else{"is_send": "own_send", "is_withdraw": "own_withdraw", "is_airtime": "own_airtime"}, Pick: Pick{"approve", "decline"}},
 		"approve":   {Before: showApproval, Ask: PIN, Pay: approve, Then: "approved"},
 		"approved":  {End: true},
 		"decline":   {Before: decline, Then: "declined"},
 		"declined":  {End: true},
+		"dispute":   {Before: showDispute, Pick: Pick{"object", "agree"}}, // a deposit to a wrong number, as its till says
+		"object":    {Before: object, Then: "objected"},
+		"objected":  {End: true},
+		"agree":     {Before: showDispute, Ask: PIN, Do: agree, Then: "agreed"},
+		"agreed":    {End: true},
 
 		// What the customer has asked for by SMS
 		"own_send":     {Pick: Pick{"confirm", "decline"}},
@@ -91,7 +102,7 @@ func Tree() Menu {
 		"unlocked":     {End: true},
 
 		// An operator at a till
-		"operator":    {Root: true, Pick: Pick{"deposit", "enrol", "float", "last", "change_pin", "language", "wallet", "cash_out"}},
+		"operator":    {Root: true, Pick: Pick{"deposit", "enrol", "float", "last", "change_pin", "language", "wallet", "cash_out", "counter"}},
 		"till_locked": {Pick: Pick{"unlock", "wallet"}},
 
 		"deposit":        {Ask: Phone, Do: lookUpCustomer, Then: "deposit_amount"},
@@ -107,15 +118,63 @@ func Tree() Menu {
 		"enrol_pin":  {Before: showEnrol, Ask: PIN, Do: enrol, Then: "enrolled"},
 		"enrolled":   {End: true},
 
-		"cash_out":        {Ask: Phone, Do: lookUpCustomer, Then: "cash_out_amount"},
+		"cash_out":        {Ask: Phone, Do: lookUpAsked, Else: Else{"is_asked": "cash_out_open"}, Then: "cash_out_amount"},
+		"cash_out_open":   {Pick: Pick{"cash_out_cancel", "start"}},
+		"cash_out_cancel": {Before: cancelCashOut, Then: "cash_out_amount"},
 		"cash_out_amount": {Ask: Amount, Then: "cash_out_pin"},
 		"cash_out_pin":    {Before: quoteCashOut, Ask: PIN, Do: askCashOut, Then: "cash_out_asked"},
 		"cash_out_asked":  {End: true},
 
-		"float":    {Ask: PIN, Do: floatBalance, Then: "float_is"},
-		"float_is": {End: true},
-		"last":     {Ask: PIN, Do: lastEntries, Else: Else{"no_entries": "no_entries"}, Then: "last_is"},
-		"last_is":  {End: true, Long: true},
+		"float":       {Ask: PIN, Do: floatBalance, Else: Else{"no_day": "float_is"}, Then: "position_is"},
+		"float_is":    {End: true},
+		"position_is": {End: true},
+		"last":        {Ask: PIN, Do: lastEntries, Else: Else{"no_entries": "no_entries"}, Then: "last_is"},
+		"last_is":     {End: true, Long: true},
+
+		// The till itself: its day, its float, its commission, its people
+		"counter": {Pick: Pick{"day_open", "day_close", "float_buy", "float_move", "float_return", "earned", "undo", "staff"}},
+
+		"day_open":      {Before: may(agents.ActDayOpen), Ask: Cash, Then: "day_open_pin"},
+		"day_open_pin":  {Before: showAmount, Ask: PIN, Do: openDay, Then: "day_opened"},
+		"day_opened":    {End: true},
+		"day_close":     {Before: may(agents.ActDayClose), Ask: Cash, Then: "day_close_pin"},
+		"day_close_pin": {Before: showAmount, Ask: PIN, Do: closeDay, Else: Else{"is_over": "day_over", "is_short": "day_short"}, Then: "day_even"},
+		"day_over":      {End: true},
+		"day_short":     {End: true},
+		"day_even":      {End: true},
+
+		"float_buy":         {Before: may(agents.ActFloatRequest), Ask: Amount, Then: "float_buy_ref"},
+		"float_buy_ref":     {Ask: BankRef, Then: "float_buy_pin"},
+		"float_buy_pin":     {Before: showAmount, Ask: PIN, Do: buyFloat, Then: "float_asked"},
+		"float_asked":       {End: true},
+		"float_move":        {Before: may(agents.ActFloatTransfer), Ask: Till, Do: lookUpSister, Then: "float_move_amount"},
+		"float_move_amount": {Ask: Amount, Then: "float_move_pin"},
+		"float_move_pin":    {Before: quoteMove, Else: moved, Ask: PIN, Pay: moveFloat, Then: "float_moved"},
+		"float_move_again":  {Pick: Pick{"float_move_sure", "start"}},
+		"float_move_sure":   {Before: sure, Then: "float_move_pin"},
+		"float_moved":       {End: true},
+		"float_return":      {Before: may(agents.ActFloatReturn), Ask: Amount, Then: "float_return_pin"},
+		"float_return_pin":  {Before: showAmount, Ask: PIN, Do: returnFloat, Then: "float_asked"},
+
+		"earned":       {Pick: Pick{"earnings", "payout"}},
+		"earnings":     {Before: may(agents.ActCommissionView), Ask: PIN, Do: earnings, Else: Else{"no_entries": "no_entries"}, Then: "earnings_are"},
+		"earnings_are": {End: true, Long: true},
+		"payout":       {Before: may(agents.ActCommissionPayout), Ask: Amount, Then: "payout_pin"},
+		"payout_pin":   {Before: showAmount, Ask: PIN, Pay: payOut, Then: "paid_out"},
+		"paid_out":     {End: true},
+
+		"undo":        {Before: may(agents.ActReversalAsk), Ask: Receipt, Do: lookUpDeposit, Then: "undo_why"},
+		"undo_why":    {Pick: Pick{"undo_number", "undo_amount"}},
+		"undo_number": {Before: because("wrong number"), Then: "undo_pin"},
+		"undo_amount": {Before: because("wrong amount"), Then: "undo_pin"},
+		"undo_pin":    {Ask: PIN, Pay: undo, Then: "undo_asked"},
+		"undo_asked":  {End: true},
+
+		"staff":    {Before: may(agents.ActOperatorsManage), Ask: Phone, Do: lookUpOperator, Else: Else{"is_frozen": "unfreeze"}, Then: "freeze"},
+		"freeze":   {Ask: PIN, Do: freezeOperator(true), Then: "stopped"},
+		"unfreeze": {Ask: PIN, Do: freezeOperator(false), Then: "let_go"},
+		"stopped":  {End: true},
+		"let_go":   {End: true},
 	}}
 }
 
@@ -126,7 +185,7 @@ func Tree() Menu {
 func refusals() map[string]Outcome {
 	return map[string]Outcome{
 		// What was keyed in
-		"bad_choice": AskAgain, "bad_phone": AskAgain, "bad_amount": AskAgain, "bad_name": AskAgain, "bad_id": AskAgain, "bad_till": AskAgain,
+		"bad_choice": AskAgain, "bad_phone": AskAgain, "bad_amount": AskAgain, "bad_name": AskAgain, "bad_id": AskAgain, "bad_till": AskAgain, "bad_reference": AskAgain, "bad_receipt": AskAgain,
 		"bad_pin": AskAgain, "weak_pin": AskAgain, "pin_mismatch": AskAgain, "wrong_pin": AskAgain, "wrong_id": AskAgain,
 		"pin_locked": EndsWith, "pin_unset": EndsWith, "pin_set": EndsWith, "unlock_used": EndsWith, "bad_lang": EndsWith,
 		// Who it is for
@@ -135,7 +194,10 @@ func refusals() map[string]Outcome {
 		"already_registered": EndsWith, "id_taken": EndsWith,
 		// How much
 		"below_min": AskAgain, "over_entry": AskAgain, "over_day": AskAgain, "insufficient": AskAgain, "float_low": AskAgain,
-		"customer_cannot": AskAgain,
+		"customer_cannot": AskAgain, "ask_open": EndsWith, "asks_spent": EndsWith,
+		// What the till itself wants
+		"day_is_open": EndsWith, "day_not_open": EndsWith, "reference_used": EndsWith, "other_network": AskAgain, "no_operator": AskAgain,
+		"no_deposit": AskAgain, "too_late": EndsWith, "nothing_left": EndsWith,
 		// What was asked for
 		"no_receipt": EndsWith, "checks_spent": EndsWith, "approval_gone": EndsWith, "price_changed": EndsWith,
 		// Not now
@@ -194,10 +256,13 @@ const (
 	PIN            // the caller's PIN; the machine verifies it
 	NewPIN         // a PIN to be; the machine checks that it is not weak and keeps it sealed
 	RepeatPIN      // the same again; refusal pin_mismatch
+	Cash           // as Amount, and 000 for none
+	BankRef        // the bank's reference of a payment
+	Receipt        // of an entry, its 10 characters
 	Listed         // the number of a line that Before has listed. A dial string stops here: nobody knows beforehand what is on the list
 )
 
-var kindNames = [...]string{"nothing", "phone number", "amount", "till number", "name", "ID number", "language", "PIN", "new PIN", "new PIN again", "number of a line"}
+var kindNames = [...]string{"nothing", "phone number", "amount", "till number", "name", "ID number", "language", "PIN", "new PIN", "new PIN again", "cash", "bank reference", "receipt", "number of a line"}
 
 func (k Kind) String() string { return kindNames[k] }
 

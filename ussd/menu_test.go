@@ -187,6 +187,11 @@ func TestEveryRefusalHasAnOutcome(t *testing.T) {
 			})
 		}
 	}
+	for _, r := range tillRefusals {
+		if m.Refusals[r.key] == 0 && !edges[r.key] {
+			t.Errorf("%v: refusal %q has no outcome in the menu", r.err, r.key)
+		}
+	}
 	if found < 40 {
 		t.Errorf("only %d refusals found: is this test still looking in the right places?", found)
 	}

@@ -66,7 +66,7 @@ func (w *walk) ask(ctx context.Context, approval int64) {
 		return
 	}
 	s.speak(s.Customer.Lang)
-	s.Answers.Approval = approval
+	s.Answers.Chosen = Choice{"approval", approval}
 	w.arrive(ctx, w.m.menu.Asked)
 	w.show()
 }

@@ -124,7 +124,8 @@ func TestPushedSessionIsLeft(t *testing.T) {
 // Who cannot answer is not asked on the phone.
 func TestWhoCannotBePushed(t *testing.T) {
 	t.Parallel()
-	w, _, _, _ := pushed(t)
+	w, _, _, first := pushed(t)
+	w.must(w.accounts.Cancel(t.Context(), first.Asker, first.ID))
 	w.exec(`update pin set tries = 3 where id = (select pin from customer join sim on customer.id = sim.customer where msisdn = '` + asha + `')`)
 	w.stage() // the phone is in no session any more
 	if a := w.askCashOut("locked"); a.Pushed {

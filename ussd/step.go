@@ -35,13 +35,23 @@ type Answers struct {
 	Lang     string             `json:"lang,omitempty"`
 	PIN      accounts.SealedPIN `json:"sealed,omitempty"` // between choosing and repeating it
 
-	Listed   []int64 `json:"listed,omitempty"`   // the approvals on the list, in its order
-	Approval int64   `json:"approval,omitempty"` // the one chosen, or pushed
-	Asked    string  `json:"asked,omitempty"`    // its ref, for the log
-	Own      string  `json:"own,omitempty"`      // its kind, when the customer has asked for it
+	BankRef string `json:"bank,omitempty"`
+	Receipt string `json:"receipt,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+
+	Listed []Choice `json:"listed,omitempty"` // what is on the list, in its order
+	Chosen Choice   `json:"chosen,omitzero"`  // from it, or pushed
+	Asked  string   `json:"asked,omitempty"`  // the ref of an approval, for the log
+	Own    string   `json:"own,omitempty"`    // its kind, when the customer has asked for it
 
 	Sure   string       `json:"sure,omitempty"`   // the payment that the customer wants although it was just made
 	Looked phone.Number `json:"looked,omitempty"` // the number whose look-up has been counted
+}
+
+// Choice is something of a list, by its id.
+type Choice struct {
+	What string `json:"what"` // approval, dispute
+	ID   int64  `json:"id"`
 }
 
 // Step is what an action gets: the verbs, who is calling, what was answered,

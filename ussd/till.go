@@ -63,12 +63,17 @@ func enrol(ctx context.Context, s *Step) error {
 	return nil
 }
 
+// floatBalance is the till's position; without the cash while no day is open: no_day.
 func floatBalance(ctx context.Context, s *Step) error {
 	p, err := s.Agents.Float(ctx, s.Operator)
 	if err != nil {
 		return err
 	}
 	s.Put("float", s.Money(p.Float), "commission", s.Money(p.Commission), "today", s.Money(p.CommissionToday))
+	if p.Day == nil {
+		return accounts.Refuse("no_day")
+	}
+	s.Put("expected", s.Money(p.Day.ExpectedCash))
 	return nil
 }
 

@@ -10,7 +10,11 @@ import (
 	"unicode/utf8"
 
 	"tuma/accounts"
+	"tuma/agents"
 )
+
+// receiptLength is how many characters a receipt has.
+const receiptLength = 10
 
 // maxInput is the longest answer that is looked at, in bytes. A USSD string
 // has 182 characters at most.
@@ -49,12 +53,26 @@ func (w *walk) understand(ctx context.Context, ask Kind, in string) error {
 			}
 		}
 		return accounts.Refuse("bad_choice")
+	case Cash:
+		if len(in) > 1 && strings.Trim(in, "0") == "" { // one 0 leads back, two lead home
+			a.Amount = 0
+		} else if a.Amount, err = country.Currency.Parse(in); err != nil {
+			return accounts.Refuse("bad_amount")
+		}
+	case BankRef:
+		if a.BankRef, err = agents.CheckBankRef(in); err != nil {
+			return accounts.Refuse("bad_reference")
+		}
+	case Receipt:
+		if a.Receipt = strings.ToUpper(in); len(in) != receiptLength || strings.Trim(a.Receipt, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			return accounts.Refuse("bad_receipt")
+		}
 	case Listed:
 		n, err := strconv.Atoi(in)
 		if err != nil || n < 1 || n > len(a.Listed) {
 			return accounts.Refuse("bad_choice")
 		}
-		a.Approval = a.Listed[n-1]
+		a.Chosen = a.Listed[n-1]
 	case PIN:
 		// What cannot be a PIN is a slip and costs no try. A weak one may still
 		// be somebody's: it was chosen before the rule.
@@ -98,6 +116,7 @@ func (w *walk) tellIfLocked(ctx context.Context, verdict error) {
 var mistakes = map[Kind]string{
 	Phone: "bad_phone", Amount: "bad_amount", Till: "bad_till", Name: "bad_name", IDNumber: "bad_id", Language: "bad_choice",
 	PIN: "bad_pin", NewPIN: "bad_pin", RepeatPIN: "bad_pin", Listed: "bad_choice",
+	Cash: "bad_amount", BankRef: "bad_reference", Receipt: "bad_receipt",
 }
 
 func readable(in string) bool {

@@ -1,6 +1,7 @@
 package ussd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -47,7 +48,7 @@ func asOperator(ctx context.Context, s *Step) error {
 	}
 	s.As, s.Operator = AsOperator, o
 	s.speak(o.Lang)
-	s.Put("my_till", o.Till.Number)
+	s.Put("my_till", cmp.Or(o.Till.Number, "-")) // a head office has none
 	return ready(o.Frozen, o.PINState)
 }
 

@@ -2,8 +2,10 @@ package ussd_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -249,8 +251,16 @@ func (w *world) people(cast []dialogues.Person) {
 		if p.Role != dialogues.Operator {
 			continue
 		}
-		w.till(p.Shop, p.Till)
-		w.operator(p.Till, p.FullName, p.IDNumber, p.Number)
+		if p.Rank == "" {
+			w.till(p.Shop, p.Till)
+		}
+		if p.Office != "" {
+			if _, err := w.agents.CreateHeadOffice(ctx, p.Office, 0); err != nil && !errors.Is(err, agents.ErrExists) {
+				w.t.Fatal(err)
+			}
+			w.must(w.agents.AttachAgent(ctx, p.Shop, p.Office))
+		}
+		w.operatorAs(cmp.Or(p.Rank, "owner"), p.Till, p.FullName, p.IDNumber, p.Number)
 	}
 	depot := w.till("FLOAT DEPOT", "999999")
 	w.float(depot, 100_000_000_00)
@@ -280,7 +290,12 @@ func (w *world) till(shop, wanted string) string {
 
 func (w *world) operator(till, name, id, number string) agents.Operator {
 	w.t.Helper()
-	w.must(w.agents.CreateOperator(w.t.Context(), agents.NewOperator{Till: till, Name: name, IDNumber: id, Lang: "en", Role: "owner", Phone: phone.Number(number), PIN: w.sealed(canary)}))
+	return w.operatorAs("owner", till, name, id, number)
+}
+
+func (w *world) operatorAs(role, till, name, id, number string) agents.Operator {
+	w.t.Helper()
+	w.must(w.agents.CreateOperator(w.t.Context(), agents.NewOperator{Till: till, Name: name, IDNumber: id, Lang: "en", Role: role, Phone: phone.Number(number), PIN: w.sealed(canary)}))
 	o, err := w.agents.ByPhone(w.t.Context(), phone.Number(number))
 	w.must(err)
 	return o

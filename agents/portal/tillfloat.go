@@ -273,7 +273,7 @@ func (c *call) confirmSendFloat(status int, say string) error {
 	if err != nil {
 		return c.moveRefused("float_send", "send_float", moveForm{}, err)
 	}
-	t, err := c.Agents.QuoteTransfer(c.r.Context(), c.operator, c.field("to"), a)
+	t, _, err := c.Agents.QuoteTransfer(c.r.Context(), c.operator, c.field("to"), a)
 	if err != nil {
 		return c.moveRefused("float_send", "send_float", moveForm{}, err)
 	}

@@ -87,6 +87,8 @@ func TestWithdraw(t *testing.T) {
 	// What the customer has is not the till's to see; a wrong PIN asks nobody.
 	b.get("/agents/withdraw")
 	b.post("/agents/withdraw/check", "ref", b.ref, "number", asha, "amount", "50000")
+	b.wants(200, "Ksh50,000.00") // the price alone
+	b.post("/agents/withdraw", "ref", b.ref, "number", asha, "amount", "50000", "pin", canary)
 	b.wants(422, "Only the customer can see why")
 	b.post("/agents/withdraw", "ref", b.ref, "number", asha, "amount", "500", "pin", "1111")
 	b.wants(422, "Wrong PIN")

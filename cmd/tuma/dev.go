@@ -41,6 +41,7 @@ type devCommand struct {
 	Verbose     bool   `help:"Log to the terminal instead of the file."`
 
 	// Dialogues played from outside all pay in at one till; production allows ten.
+	askSettings
 	DialsPerMinute int `default:"120" help:"Dials of one number in a minute."`
 	LookUpsPerDay  int `default:"20" help:"Names that one customer may look up in a day without paying."`
 
@@ -106,6 +107,7 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	cfg := config{
 		databaseURL: env.databaseURL, redisURL: env.redisURL, country: country, tariff: tariff, keys: keys, log: log,
 		limits: ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
+		asking: c.askSettings.limits(),
 		photos: filepath.Join(dir, "id_photos"), plain: true,
 		gateways: gateways{
 			USSDAllow: []string{"127.0.0.0/8", "::1/128"}, smsSettings: smsSettings{SMS: []string{"twilio"}, PublicURL: base}, TwilioSID: devTwilioSID, TwilioToken: sec.Twilio, TwilioFrom: country.Brand, TwilioURL: base,

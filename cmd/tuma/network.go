@@ -201,6 +201,23 @@ func (c *floatDecline) Run(ctx context.Context) error {
 	})
 }
 
+type tillFlags struct {
+	books
+	Number string `arg:"" help:"The till's number."`
+	N      int    `default:"20" help:"How many, the newest."`
+}
+
+// Run lists warnings; they stop nothing and are for people to look at.
+func (c *tillFlags) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *service) error {
+		flags, err := s.agents.Flags(ctx, c.Number, c.N)
+		for _, f := range flags {
+			fmt.Printf("%s\t%s\t%s\tcustomer %d\t%d entries\n", f.At.In(s.accounts.Country().Zone).Format(time.DateTime), f.Kind, f.Receipt, f.Customer, len(f.Entries))
+		}
+		return err
+	})
+}
+
 type reversalCommand struct {
 	List    reversalList    `cmd:"" help:"List the disputed deposits that wait for a checker."`
 	Approve reversalApprove `cmd:"" help:"Give what is held back to the till (checker)."`
@@ -215,9 +232,12 @@ func (c *reversalList) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *service) error {
 		list, err := s.agents.OpenReversals(ctx)
 		for _, v := range list {
-			says := "does not object"
-			if v.Objected.Valid {
+			says := "has not been heard"
+			switch {
+			case v.Objected.Valid:
 				says = "objects"
+			case v.Agreed.Valid:
+				says = "agrees"
 			}
 			fmt.Printf("%d\t%s\ttill %s\t%s of %s held\t%s\tcustomer %s\t%s\n", v.ID, v.Receipt, v.Till, s.accounts.Money(v.Held), s.accounts.Money(v.Amount), v.State, says, v.Reason)
 		}

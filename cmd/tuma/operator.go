@@ -64,6 +64,7 @@ type tillCommand struct {
 	Create   tillCreate   `cmd:"" help:"Open a till of an agent."`
 	Freeze   tillFreeze   `cmd:"" help:"Stop a till."`
 	Unfreeze tillUnfreeze `cmd:"" help:"Let a frozen till go."`
+	Flags    tillFlags    `cmd:"" help:"List the warnings about a till: split and direct deposits, the same cash in and out."`
 }
 
 type tillCreate struct {

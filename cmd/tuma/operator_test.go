@@ -75,6 +75,7 @@ func TestOperatorVerbs(t *testing.T) {
 		{"sms resend", "", no("give a key")},
 		{"sms resend|UKM4Q7X2PA:payer", "", no("no dead letter")},
 		{"sms resend|--all", "", did("0 queued again")},
+		{"till flags|200001", "", did("")},
 		{"till freeze|--as|cara|200001", care + "\n", want{2, "--reason"}},
 		{"till freeze|--as|cara|200001|--reason|reported stolen", care + "\n", did("")},
 		{"till freeze|--as|mary|200001|--reason|reported stolen", maker + "\n", no("not an active")},

@@ -18,6 +18,7 @@ type serveCommand struct {
 	country
 	secrets
 	gateways
+	askSettings
 	RedisURL       string `env:"TUMA_REDIS_URL" required:"" placeholder:"URL" help:"Redis, redis://user:password@host:port/db"`
 	Listen         string `env:"TUMA_LISTEN" default:"127.0.0.1:8080" help:"Address to answer on; put a TLS proxy before it."`
 	DialsPerMinute int    `env:"TUMA_DIALS_PER_MINUTE" default:"10" help:"Dials of one number in a minute."`
@@ -42,7 +43,7 @@ func logger(json bool) *slog.Logger {
 func (c serveCommand) config() (config, error) {
 	country, tariff, err1 := c.country.build()
 	keys, err2 := c.secrets.build()
-	err3 := c.gateways.check()
+	err3 := errors.Join(c.gateways.check(), c.askSettings.check())
 	if c.Posters < 1 || c.Posters > 16 {
 		err3 = errors.Join(err3, errors.New("TUMA_POSTERS is between 1 and 16"))
 	}
@@ -52,6 +53,7 @@ func (c serveCommand) config() (config, error) {
 	return config{
 		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, keys: keys, gateways: c.gateways,
 		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
+		asking:   c.askSettings.limits(),
 		photos:   c.IDPhotos,
 		maxConns: c.MaxConns, posters: c.Posters, steps: c.Steps, durable: true, log: logger(c.JSONLog),
 	}, errors.Join(err1, err2, err3)

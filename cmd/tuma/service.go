@@ -30,6 +30,7 @@ type config struct {
 	keys        keys
 	gateways    gateways
 	limits      ussd.LimitOptions
+	asking      agents.AskLimits // zero: the defaults
 	photos      string           // folder of ID photos; "": the portal registers nobody
 	plain       bool             // the portal's cookies go over plain HTTP: dev
 	now         func() time.Time // nil: the wall clock
@@ -86,6 +87,11 @@ func (c config) books(ctx context.Context) (*service, error) {
 		return nil, err
 	}
 	s.accounts, s.agents = a, agents.New(pool, a, rand.Reader)
+	if c.asking != (agents.AskLimits{}) {
+		if err := s.agents.LimitAsking(c.asking); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
 	return s, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tuma/accounts"
+	"tuma/agents"
 	"tuma/internal/money"
 	"tuma/internal/phone"
 )
@@ -66,6 +67,23 @@ func (c country) build() (accounts.Country, accounts.Tariff, error) {
 	return accounts.Country{
 		Phone: p, Currency: currency, ServiceCode: c.ServiceCode, Languages: c.Languages, Zone: zone, Brand: c.Brand, Care: c.Care,
 	}, tariff, err
+}
+
+// askSettings bound what a till may learn by asking.
+type askSettings struct {
+	AsksPerCustomer int `env:"TUMA_ASKS_PER_CUSTOMER" default:"5" help:"Withdrawals that a till may ask of one customer in a day without an approval."`
+	AsksPerTill     int `env:"TUMA_ASKS_PER_TILL" default:"60" help:"Withdrawals that a till may ask of all customers in a day without an approval."`
+}
+
+func (a askSettings) check() error {
+	if a.AsksPerCustomer < 1 || a.AsksPerTill < a.AsksPerCustomer {
+		return errors.New("TUMA_ASKS_PER_CUSTOMER is at least 1, and TUMA_ASKS_PER_TILL no less than that")
+	}
+	return nil
+}
+
+func (a askSettings) limits() agents.AskLimits {
+	return agents.AskLimits{PerCustomer: a.AsksPerCustomer, PerTill: a.AsksPerTill}
 }
 
 // secrets are what must not be guessed. They are given as hexadecimal digits,

@@ -16,6 +16,9 @@
 //	cast mary stranger +254733000001        somebody who is not in the default cast
 //	cast ali customer +254712000008 ALI HASSAN id 30000008
 //	cast eve customer +254712000009 EVE MOSES id 30000009 frozen
+//	cast rehema till +254722000003 REHEMA AKINYI id 24000003 at 100001 assistant
+//	cast office juma neema                  their tills are of one head office
+//	cast 40 customers                       customer1 to customer40; the books count them together
 //	asha has 1000.00                        money, by real deposits
 //	asha dials *334*1*0712000002#           a new session, a part of the menu with it
 //	asha types 500                          in the session that is open
@@ -25,6 +28,13 @@
 //	asha is pushed                          the service has put a screen on her phone; types answers it
 //	asha receives                           the SMS that came since this was last said
 //	asha waits 3m                           time passes, for everybody
+//	juma serves customers 1 to 25 who bring 500.00, every 10m
+//	                                        or: who take 500.00. Each of them dialled and behind the PIN;
+//	                                        the last answer is shown, and any that is no receipt
+//	customers have 1000.00                  each of them
+//	the maker takes up float                the service's own staff: what an operator has asked for
+//	the checker approves float              what the maker has taken up
+//	the checker approves the reversal       or declines it
 //	books                                   the balances that matter, the house's too
 //
 // Lines that start with # and empty lines stay where they are when a file is
@@ -35,7 +45,10 @@
 // know the service: nothing of it is imported.
 package dialogues
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Role is what somebody is when a dialogue begins.
 type Role string
@@ -60,6 +73,9 @@ type Person struct {
 	Till     string // of operators: the till's number
 	Shop     string // and its name
 	Frozen   bool   // of customers: the account is, from the beginning
+	Rank     string // of operators: owner, assistant, auditor; "": owner
+	Office   string // of operators: the head office of the till; "": none
+	Crowd    bool   // of customers: one of many, whom the books count together
 }
 
 // National is the person's number as it is said in the country, which for the
@@ -75,4 +91,18 @@ func DefaultCast() []Person {
 		{Handle: "juma", Role: Operator, Number: "+254722000001", FullName: "JUMA KAMAU", IDNumber: "24000001", Till: "100001", Shop: "MAMA PIMA SHOP"},
 		{Handle: "neema", Role: Operator, Number: "+254722000002", FullName: "NEEMA WANJIRU", IDNumber: "24000002", Till: "100002", Shop: "UHURU STORES"},
 	}
+}
+
+// crowd are customers whose names and numbers do not matter.
+func crowd(n int) []Person {
+	first := []string{"AMINA", "BRIAN", "CAROL", "DENNIS", "ESTHER", "FATUMA", "GEORGE", "HALIMA", "IRENE", "JOSEPH"}
+	last := []string{"ACHIENG", "BARASA", "CHEBET", "DUALE", "EKAI", "FONDO", "GITAU", "HASSAN", "ISMAIL", "JELAGAT"}
+	people := make([]Person, n)
+	for i := range people {
+		people[i] = Person{
+			Handle: fmt.Sprintf("customer%d", i+1), Role: Customer, Number: fmt.Sprintf("+2547130%05d", i+1), IDNumber: fmt.Sprintf("250%05d", i+1),
+			FullName: first[i%10] + " " + last[i/10%10], Crowd: true,
+		}
+	}
+	return people
 }

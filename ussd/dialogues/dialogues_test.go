@@ -29,6 +29,13 @@ func TestParseRefuses(t *testing.T) {
 		{"\ncast x\n", "x.txt:2: want: cast"},
 		{"cast zoe till +254712000001\n", "x.txt:1: a dialogue can add"},
 		{"cast zoe customer +254712000001\n", "x.txt:1: a customer has"},
+		{"cast 0 customers\n", "x.txt:1: 1 to 100 customers"},
+		{"cast office asha\n", `x.txt:1: "asha" is no operator`},
+		{"cast zoe till +254722000003 ZOE ANNE id 24000003 at 100009 assistant\n", "x.txt:1: nobody has the till"},
+		{"customers have 5.00\n", "x.txt:1:"},
+		{"cast 5 customers\njuma serves customers 1 to 6 who bring 5.00, every 1m\n", "x.txt:2:"},
+		{"cast 5 customers\njuma serves customers 1 to 5 who steal 5.00, every 1m\n", "x.txt:2:"},
+		{"the maker sings\n", `x.txt:1: nobody can "maker"`},
 		{"cast zoe stranger 0712000001\n", "x.txt:1: want: cast"},
 	} {
 		_, err := Parse("x.txt", c.text)
@@ -83,6 +90,34 @@ func play(t *testing.T, text string, stage Stage, o Options) Played {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// Customers who come one after the other are each played the whole way, and what
+// is not a receipt is shown.
+func TestServes(t *testing.T) {
+	t.Parallel()
+	stage := &echo{text: func(h Hop) string {
+		switch {
+		case h.Text == "2*100001*300":
+			return "CON Enter PIN"
+		case h.From.Handle == "customer2":
+			return "END Not enough money.\nSorry."
+		}
+		return "END UKM4Q7X2PA Confirmed. " + h.Text
+	}}
+	got := play(t, "cast 3 customers\njuma serves customers 1 to 3 who take 300.00, every 5m\n", stage, Options{})
+	const want = `cast 3 customers
+juma serves customers 1 to 3 who take 300.00, every 5m
+    customer2: END Not enough money. / Sorry.
+    2 of 3 confirmed, the last:
+    END UKM4Q7X2PA Confirmed. 2*100001*300*4826
+`
+	if d := cmp.Diff(want, got.Text); d != "" {
+		t.Error(d)
+	}
+	if len(stage.hops) != 6 || stage.hops[5].From.Handle != "customer3" {
+		t.Errorf("%+v", stage.hops)
+	}
 }
 
 func TestPlayRewrites(t *testing.T) {
@@ -168,7 +203,7 @@ func TestLoose(t *testing.T) {
 
 func TestNotFromOutside(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"asha waits 3m\n", "books\n", "juma has 5.00\n", "cast eve customer +254712000009 EVE MOSES id 30000009 frozen\n"} {
+	for _, text := range []string{"asha waits 3m\n", "books\n", "juma has 5.00\n", "cast 3 customers\nasha dials *334#\n", "the maker takes up float\n", "cast office juma\nasha dials *334#\n", "cast eve customer +254712000009 EVE MOSES id 30000009 frozen\n"} {
 		s, err := Parse("x.txt", text)
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,8 @@ type Stage interface {
 	SMS(ctx context.Context, p Person, atLeast int) ([]string, error)
 	// Wait lets time pass.
 	Wait(ctx context.Context, d time.Duration) error
+	// Staff has the service's own staff do one of the deeds.
+	Staff(ctx context.Context, deed string) error
 	// Books returns the balances to show.
 	Books(ctx context.Context, cast []Person) ([]Balance, error)
 }
@@ -135,6 +138,17 @@ func (p *player) do(ctx context.Context, s step, want []string) ([]string, error
 		balances, err := p.stage.Books(ctx, p.real)
 		return columns(balances), err
 	}
+	if slices.Contains(deeds, s.verb) {
+		return nil, p.stage.Staff(ctx, s.verb)
+	}
+	if s.verb == "customers have" {
+		for i := range p.script.crowd() {
+			if err := p.stage.Give(ctx, p.customer(i+1).owner, s.rest); err != nil {
+				return nil, err
+			}
+		}
+		return nil, p.readAll(ctx)
+	}
 	phone, rest := p.phones[s.who], s.rest
 	if p.options.Loose {
 		rest = p.loose.onStage(rest)
@@ -167,6 +181,8 @@ func (p *player) do(ctx context.Context, s step, want []string) ([]string, error
 		phone.last = &Hop{Pushed: session, From: phone.owner, ServiceCode: p.options.ServiceCode}
 		phone.reply = "CON " + screen
 		return strings.Split(phone.reply, "\n"), nil
+	case "serves":
+		return p.serve(ctx, phone, rest)
 	case "retries":
 		if phone.last == nil {
 			return nil, errors.New("nothing was sent yet")
@@ -196,6 +212,56 @@ func (p *player) do(ctx context.Context, s step, want []string) ([]string, error
 	}
 	return nil, fmt.Errorf("nobody can %q here", s.verb)
 }
+
+func (p *player) customer(i int) *handset { return p.phones[fmt.Sprintf("customer%d", i)] }
+
+// serve has customers come to a till, each the whole way: who brings cash is
+// keyed in by the operator, who takes cash dials. What is shown are the answers
+// that are no receipts, and the last one.
+func (p *player) serve(ctx context.Context, till *handset, rest string) (said []string, err error) {
+	v, err := p.script.serving(rest)
+	if err != nil {
+		return nil, err
+	}
+	confirmed := 0
+	var last []string
+	for i := v.first; i <= v.last; i++ {
+		who := p.customer(i)
+		by, text := till, "1*"+who.owner.National()+"*"+v.amount
+		if !v.bring {
+			by, text = who, "2*"+till.owner.Till+"*"+v.amount
+		}
+		p.session++
+		by.last = &Hop{Session: p.session, From: by.owner, ServiceCode: p.options.ServiceCode, Text: text}
+		if last, err = p.hop(ctx, by); err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(by.reply, "CON") {
+			by.last.Text += "*" + PIN
+			if last, err = p.hop(ctx, by); err != nil {
+				return nil, err
+			}
+		}
+		if receiptShape.MatchString(by.reply) {
+			confirmed++
+		} else {
+			said = append(said, who.owner.Handle+": "+strings.Join(last, " / "))
+		}
+		if err := p.stage.Wait(ctx, v.every); err != nil {
+			return nil, err
+		}
+	}
+	all, err := p.stage.SMS(ctx, till.owner, 0)
+	if err != nil {
+		return nil, err
+	}
+	till.read = len(all) // each receipt came as an SMS as well
+	said = append(said, fmt.Sprintf("%d of %d confirmed, the last:", confirmed, v.last-v.first+1))
+	return append(said, last...), nil
+}
+
+// receiptShape begins the last words of a payment.
+var receiptShape = regexp.MustCompile(`^END [A-Z][A-L][1-9A-V][A-Z0-9]{7} `)
 
 // answers are what a dial string keys in beyond the service code.
 func (p *player) answers(dialled string) string {

@@ -51,6 +51,7 @@ type Local struct {
 	Message func(ctx context.Context, p Person, body string) error
 	Sleep   func(d time.Duration)
 	Ledger  func(ctx context.Context, cast []Person) ([]Balance, error)
+	Office  func(ctx context.Context, deed string) error
 
 	mu     sync.Mutex
 	busy   map[string]bool      // numbers of phones in a session
@@ -178,6 +179,14 @@ func (l *Local) Wait(_ context.Context, d time.Duration) error {
 	}
 	l.Sleep(d)
 	return nil
+}
+
+// Staff implements Stage.
+func (l *Local) Staff(ctx context.Context, deed string) error {
+	if l.Office == nil {
+		return errMissing
+	}
+	return l.Office(ctx, deed)
 }
 
 // Books implements Stage.
@@ -401,6 +410,11 @@ func (r *Remote) inbox(ctx context.Context, p Person) ([]string, error) {
 // Wait implements Stage.
 func (r *Remote) Wait(context.Context, time.Duration) error {
 	return fmt.Errorf("%w: the clock", ErrOnlyInside)
+}
+
+// Staff implements Stage.
+func (r *Remote) Staff(context.Context, string) error {
+	return fmt.Errorf("%w: the service's staff", ErrOnlyInside)
 }
 
 // Books implements Stage.

@@ -1,0 +1,96 @@
+package agents
+
+import (
+	"context"
+	"errors"
+
+	"tuma/accounts"
+	"tuma/accounts/ledger"
+	"tuma/internal/db"
+)
+
+// What a customer says of a deposit that a till disputes. It is said once, while
+// the money is held; a checker decides with it or without.
+
+const (
+	sqlDisputes = `select ` + reversalFields + ` from reversal_request
+where customer = $1 and state = 'held' and objected_at is null and agreed_at is null order by id desc limit 10`
+	sqlObject = `
+update reversal_request set objected_at = $3 where id = $1 and customer = $2 and state = 'held' and objected_at is null and agreed_at is null`
+	sqlAgree = `
+update reversal_request set agreed_at = $3 where id = $1 and customer = $2 and state = 'held' and objected_at is null and agreed_at is null`
+)
+
+// Dispute is a disputed deposit as its customer sees it.
+type Dispute struct {
+	Reversal
+	TillName string
+}
+
+// Disputes are the deposits of a customer about which he has not been heard,
+// newest first.
+func (s *Service) Disputes(ctx context.Context, c accounts.Customer) ([]Dispute, error) {
+	list, err := s.reversals(ctx, sqlDisputes, c.ID)
+	disputes := make([]Dispute, len(list))
+	for i, v := range list {
+		t, err := s.anyTill(ctx, v.Till)
+		if err != nil {
+			return nil, err
+		}
+		disputes[i] = Dispute{v, t.Name}
+	}
+	return disputes, err
+}
+
+// Dispute is one of them; ErrNoReversal when he was heard, when it was decided
+// and when it is another's.
+func (s *Service) Dispute(ctx context.Context, c accounts.Customer, id int64) (Dispute, error) {
+	v, err := s.reversal(ctx, sqlReversalByID, id)
+	if err != nil && !errors.Is(err, ErrNoReversal) {
+		return Dispute{}, err
+	}
+	if err != nil || v.Customer != c.ID || v.State != "held" || v.Objected.Valid || v.Agreed.Valid {
+		return Dispute{}, ErrNoReversal
+	}
+	t, err := s.anyTill(ctx, v.Till)
+	return Dispute{v, t.Name}, err
+}
+
+// Object notes that the customer says that the money is his. ErrNoReversal when
+// there is none of his that is still held, or when he has said that it is not.
+func (s *Service) Object(ctx context.Context, c accounts.Customer, id int64) error {
+	return s.says(ctx, c, id, sqlObject, "reversal_object", func(v Reversal) bool { return v.Objected.Valid })
+}
+
+// Agree notes that the customer says that the money is not his; as Object.
+func (s *Service) Agree(ctx context.Context, c accounts.Customer, id int64) error {
+	return s.says(ctx, c, id, sqlAgree, "reversal_agree", func(v Reversal) bool { return v.Agreed.Valid })
+}
+
+// says writes the customer's word down, once; saying the same again is no error.
+func (s *Service) says(ctx context.Context, c accounts.Customer, id int64, query, action string, said func(Reversal) bool) error {
+	v, err := s.reversal(ctx, sqlReversalByID, id)
+	if err != nil && !errors.Is(err, ErrNoReversal) {
+		return err
+	}
+	if err != nil || v.Customer != c.ID {
+		return ErrNoReversal
+	}
+	t, err := s.anyTill(ctx, v.Till)
+	if err != nil {
+		return err
+	}
+	return s.pool.InTx(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(ctx, query, id, c.ID, tx.Now)
+		if err == nil && n == 0 && !said(v) {
+			err = ErrNoReversal
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		return s.Log(ctx, tx, LogEntry{Actor: customerSubject(c.ID), Scope: t.scope(), Action: action, Subject: reversalSubject(id)})
+	})
+}
+
+// HoldRef is the Ref of the entry that holds what was disputed.
+func (v Reversal) HoldRef() string { return holdRef(ledger.EntryID(v.Entry)) }
