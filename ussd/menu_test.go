@@ -179,6 +179,9 @@ func TestEveryRefusalHasAnOutcome(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if strings.HasPrefix(key, "bank_") {
+					return true // of a file that staff give to the portal: no phone gets there
+				}
 				found++
 				if m.Refusals[key] == 0 && !edges[key] {
 					t.Errorf("%s: refusal %q has no outcome in the menu", set.Position(call.Pos()), key)
