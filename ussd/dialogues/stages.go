@@ -305,11 +305,18 @@ func (r *Remote) Give(ctx context.Context, p Person, amount string) error {
 	if err := r.walk(ctx, r.till, "1*"+p.National()+"*"+amount, PIN); err != nil {
 		return err
 	}
-	after, err := r.SMS(ctx, p, len(before)+1)
-	if err == nil && len(after) <= len(before) {
-		err = errors.New("the deposit was not confirmed by SMS")
+	// What registering brought may come as late as this.
+	for n := len(before) + 1; ; n++ {
+		after, err := r.SMS(ctx, p, n)
+		switch {
+		case err != nil:
+			return err
+		case len(after) < n:
+			return errors.New("the deposit was not confirmed by SMS")
+		case slices.ContainsFunc(after[len(before):], codeShape.MatchString):
+			return nil
+		}
 	}
-	return err
 }
 
 // Hop implements Stage.
