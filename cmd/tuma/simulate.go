@@ -37,6 +37,7 @@ type simulateCommand struct {
 	Profile   string        `enum:"day,peak,soak" default:"soak" help:"A day with its evening, the busiest hour for the whole time, or the mean."`
 	Faults    []string      `placeholder:"LIST" help:"Kinds of faults, or all: see the list with --faults help."`
 	Every     time.Duration `default:"10s" help:"Between two faults, on the average."`
+	Disk      int           `placeholder:"MB" help:"Keep the installation's data on a disk of this size of its own, so that it can be full: a tmpfs, which needs root. 1000 will do."`
 	Instances int           `default:"2" help:"Processes of the service."`
 	Fraud     bool          `default:"true" negatable:"" help:"Some people are up to no good."`
 	Report    string        `placeholder:"DIR" help:"Where the report, the history and the logs are kept; without it a folder is made."`
@@ -50,9 +51,12 @@ func (c *simulateCommand) Run(ctx context.Context) (err error) {
 	if len(c.Faults) == 1 && c.Faults[0] == "help" {
 		return printFaults(os.Stdout)
 	}
-	kinds, err := faultKinds(c.Faults)
+	kinds, err := faultKinds(c.Faults, c.Disk > 0)
 	if err != nil {
 		return err
+	}
+	if c.Disk != 0 && c.Disk < leastDisk {
+		return fmt.Errorf("a disk of %d MB is too small: at least %d", c.Disk, leastDisk)
 	}
 	if c.Instances < 1 || c.Agents < 1 {
 		return errors.New("at least one instance and one till are needed")
@@ -117,6 +121,7 @@ type simulation struct {
 	done     faultLog
 	sms      atomic.Int64 // that phones have got
 	dataDir  string
+	mounted  bool     // dataDir is a disk of its own
 	watcher  *db.Pool // looks at the database, past the proxies
 	seen     inside   // by the last look
 	hand     chan fault
@@ -135,9 +140,18 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	if err := os.Chmod(s.dataDir, 0o755); err != nil { // PostgreSQL may run as another user
 		return err
 	}
+	if s.Disk > 0 {
+		if err := mountDisk(ctx, s.dataDir, s.Disk); err != nil {
+			return err
+		}
+		s.mounted = true
+	}
 	ctx, s.stopped = context.WithCancel(ctx)
 	late := s.dice(9)
 	settings := map[string]string{"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min", "wal_compression": "on"}
+	if s.Disk > 0 {
+		settings["max_wal_size"] = fmt.Sprintf("%dMB", s.Disk/4)
+	}
 	if s.site, err = openSite(ctx, s.dataDir, settings, func() time.Duration { return time.Duration(late.Int64N(int64(lateCommit))) }); err != nil {
 		return err
 	}
@@ -420,6 +434,9 @@ func (s *simulation) close() error {
 		logs, _ := filepath.Glob(filepath.Join(s.dataDir, "*.log"))
 		for _, l := range logs {
 			errs = append(errs, copyFile(l, s.Report))
+		}
+		if s.mounted {
+			errs = append(errs, unmountDisk(s.dataDir))
 		}
 		errs = append(errs, os.RemoveAll(s.dataDir))
 	}

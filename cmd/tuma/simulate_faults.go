@@ -107,6 +107,20 @@ var allFaults = []fault{
 		rest(ctx, 5*time.Second)
 		return nil
 	}},
+	{fullDisk, "F4 to F6: the disk of PostgreSQL, its log and the logs is full for two to four seconds (with --disk)", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		if !s.mounted {
+			return nil
+		}
+		mend, err := fill(s.dataDir)
+		if err != nil {
+			return err
+		}
+		rest(ctx, time.Duration(2000+d.IntN(2000))*time.Millisecond)
+		if err := mend(); err != nil {
+			return err
+		}
+		return s.site.server.revive(context.WithoutCancel(ctx))
+	}},
 	{"bad-sms", "F13: for five seconds the SMS provider answers 429, 500 or nothing, or takes a message and then says nothing", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
 		s.provider.bad.Store(500)
 		defer s.provider.bad.Store(0)
@@ -130,11 +144,15 @@ func printFaults(w io.Writer) error {
 }
 
 // faultKinds finds the faults of these names; "all" is every one.
-func faultKinds(names []string) ([]fault, error) {
+// What needs a disk of its own is left out of all where there is none.
+func faultKinds(names []string, disk bool) ([]fault, error) {
 	var kinds []fault
 	for _, name := range names {
 		if name == "all" {
-			return allFaults, nil
+			return slices.DeleteFunc(slices.Clone(allFaults), func(f fault) bool { return f.name == fullDisk && !disk }), nil
+		}
+		if name == fullDisk && !disk {
+			return nil, fmt.Errorf("%s needs a disk that can be filled: --disk 1000", fullDisk)
 		}
 		i := slices.IndexFunc(allFaults, func(f fault) bool { return f.name == name })
 		if i < 0 {
