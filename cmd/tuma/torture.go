@@ -47,6 +47,7 @@ type torture struct {
 	*tortureBook
 	dir     string
 	dice    func(stream uint64) *mathrand.Rand
+	key     []byte // of the receipts
 	server  *mortal
 	cutter  *cutter
 	victims []*victim
@@ -61,6 +62,7 @@ type torture struct {
 	planted  bool
 	killedAt int64         // asked, when a planted kill came
 	finished chan struct{} // closed when no more entries are made
+	until    *horizon      // of a book that was restored to an instant; nil: the book is whole
 }
 
 // ground is what the payments move between.
@@ -121,19 +123,11 @@ type summary struct {
 // Run tortures the book.
 func (c *tortureBook) Run(ctx context.Context) (err error) {
 	debug.SetMemoryLimit(math.MaxInt64) // the history grows
-	if c.Seed == 0 {
-		c.Seed = uint64(time.Now().UnixNano())
-	}
-	fmt.Fprintf(os.Stderr, "seed %d\n", c.Seed)
-	t := &torture{tortureBook: c, finished: make(chan struct{}), record: record{deeds: map[string]*deed{}, refusals: map[string]int64{}}}
-	t.dice = func(stream uint64) *mathrand.Rand { return mathrand.New(mathrand.NewPCG(c.Seed, stream)) }
-	if t.dir, err = os.MkdirTemp("/var/tmp", "tuma-torture-"); err != nil {
+	t, err := newTorture(c)
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.tidy()) }()
-	if err := os.Chmod(t.dir, 0o755); err != nil { // PostgreSQL may run as another user
-		return err
-	}
 	began := time.Now()
 	if err := t.torment(ctx); err != nil {
 		return err
@@ -152,28 +146,31 @@ func (c *tortureBook) Run(ctx context.Context) (err error) {
 	return nil
 }
 
+// newTorture makes a run with a folder of its own, which tidy removes.
+func newTorture(c *tortureBook) (*torture, error) {
+	if c.Seed == 0 {
+		c.Seed = uint64(time.Now().UnixNano())
+	}
+	fmt.Fprintf(os.Stderr, "seed %d\n", c.Seed)
+	t := &torture{tortureBook: c, finished: make(chan struct{}), record: record{deeds: map[string]*deed{}, refusals: map[string]int64{}}}
+	t.dice = func(stream uint64) *mathrand.Rand { return mathrand.New(mathrand.NewPCG(c.Seed, stream)) }
+	var err error
+	if t.dir, err = os.MkdirTemp("/var/tmp", "tuma-torture-"); err != nil {
+		return nil, err
+	}
+	return t, os.Chmod(t.dir, 0o755) // PostgreSQL may run as another user
+}
+
 // torment starts everything, tortures it for the given time and ends it.
 func (t *torture) torment(ctx context.Context) (err error) {
-	late := t.dice(3)
-	if t.cutter, err = newCutter(func() time.Duration { return time.Duration(late.Int64N(int64(lateCommit))) }); err != nil {
-		return err
-	}
-	defer t.cutter.listener.Close()
 	settings := map[string]string{"shared_buffers": "128MB"}
 	if t.Plant == "async-commit" {
 		settings["wal_writer_delay"] = "10s" // so that there is something to lose
 	}
-	if t.server, err = startMortal(ctx, t.dir, settings, t.cutter); err != nil {
+	if err := t.stage(ctx, settings); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.server.stop()) }()
-	key := make([]byte, 32)
-	if _, err := rand.Read(key); err != nil {
-		return err
-	}
-	if err := t.prepare(ctx, key); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, t.leave()) }()
 	// The posters outlive ctx: what is under way when the run is interrupted is
 	// still settled and checked.
 	posting, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -184,15 +181,43 @@ func (t *torture) torment(ctx context.Context) (err error) {
 			t.found("PostgreSQL did not come back: %v", err)
 		}
 	})
+	if err := t.cast(posting, &posters); err != nil {
+		return err
+	}
+	return t.session(posting, ctx.Done())
+}
+
+// stage starts the proxy and the server, and opens the accounts.
+func (t *torture) stage(ctx context.Context, settings map[string]string) (err error) {
+	late := t.dice(3)
+	if t.cutter, err = newCutter(func() time.Duration { return time.Duration(late.Int64N(int64(lateCommit))) }); err != nil {
+		return err
+	}
+	if t.server, err = startMortal(ctx, t.dir, settings, t.cutter); err != nil {
+		return errors.Join(err, t.cutter.listener.Close())
+	}
+	t.key = make([]byte, 32)
+	rand.Read(t.key)
+	if err := t.prepare(ctx, t.key); err != nil {
+		return errors.Join(err, t.leave())
+	}
+	return nil
+}
+
+// leave stops what stage has started.
+func (t *torture) leave() error { return errors.Join(t.server.stop(), t.cutter.listener.Close()) }
+
+// cast starts the posters, which run until ctx ends.
+func (t *torture) cast(ctx context.Context, running *sync.WaitGroup) error {
 	for i := range torturePosters {
-		v, err := newVictim(t.dir, fmt.Sprint(i), orders{DatabaseURL: t.posterURL(), ReceiptKey: key}, t.found)
+		v, err := newVictim(t.dir, fmt.Sprint(i), orders{DatabaseURL: t.posterURL(), ReceiptKey: t.key}, t.found)
 		if err != nil {
 			return err
 		}
 		t.victims = append(t.victims, v)
-		posters.Go(func() { v.run(posting) })
+		running.Go(func() { v.run(ctx) })
 	}
-	return t.session(posting, ctx.Done())
+	return nil
 }
 
 // session is the time in which callers call and faults happen; it ends with the

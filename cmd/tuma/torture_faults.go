@@ -120,6 +120,13 @@ func (m *mortal) children() []int {
 func (m *mortal) kill(ctx context.Context, all bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.slay(all); err != nil {
+		return err
+	}
+	return m.again(ctx)
+}
+
+func (m *mortal) slay(all bool) error {
 	pids := m.children()
 	if err := syscall.Kill(m.pg.Pid(), syscall.SIGKILL); err != nil {
 		return err
@@ -130,7 +137,19 @@ func (m *mortal) kill(ctx context.Context, all bool) error {
 		}
 	}
 	<-m.pg.Done()
-	return m.again(ctx)
+	return nil
+}
+
+// lose kills the server for good, as when its machine is gone.
+func (m *mortal) lose() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.slay(true); err != nil {
+		return err
+	}
+	m.bury()
+	m.pg.Stop() // gives the directory free; its error says that the server is dead
+	return nil
 }
 
 // keep starts the server again when it has ended by itself, which it may after

@@ -400,11 +400,12 @@ func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) err
 	if on == p.batch {
 		t.batch = p
 	}
-	unwatched, err := t.unwatched(ctx)
+	whole, detach, err := t.whole(ctx)
 	if err != nil {
 		return fmt.Errorf("db: begin: %w", err)
 	}
-	tx, err := on.BeginTxx(unwatched, nil)
+	defer detach()
+	tx, err := on.BeginTxx(whole, nil)
 	if err != nil {
 		return fmt.Errorf("db: begin: %w", err)
 	}
@@ -420,6 +421,9 @@ func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) err
 		}
 		return err
 	}
+	if !detach() { // nothing was sent
+		return fmt.Errorf("db: commit refused: %w", ctx.Err())
+	}
 	err = tx.Commit()
 	switch {
 	case err == nil:
@@ -429,6 +433,19 @@ func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) err
 	default:
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+}
+
+// whole is the context of a transaction. It ends with ctx until detach is called,
+// which is false when it has ended. A COMMIT is not interrupted: a server that
+// waits for its standby would take that for a request to wait no longer, and
+// answer that the commit is done. A batch's is not watched at all.
+func (t *Tx) whole(ctx context.Context) (whole context.Context, detach func() bool, err error) {
+	if t.batch != nil {
+		whole, err = t.unwatched(ctx)
+		return whole, func() bool { return true }, err
+	}
+	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	return whole, context.AfterFunc(ctx, cancel), nil
 }
 
 // definite tells whether a failed COMMIT certainly did nothing.
