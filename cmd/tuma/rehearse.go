@@ -35,10 +35,13 @@ type rehearsing struct {
 type rehearsal struct {
 	*torture
 	began   time.Time
-	life    context.Context // of posters and callers
+	life    context.Context // of posters
 	end     context.CancelFunc
+	calls   context.Context // of callers
+	hush    context.CancelFunc
 	posters sync.WaitGroup
 	busy    sync.WaitGroup
+	resting sync.Once
 }
 
 func (r rehearsing) open(ctx context.Context, settings map[string]string, folders ...string) (*rehearsal, error) {
@@ -60,6 +63,7 @@ func (r rehearsing) open(ctx context.Context, settings map[string]string, folder
 	}
 	x := &rehearsal{torture: t, began: time.Now()}
 	x.life, x.end = context.WithCancel(ctx)
+	x.calls, x.hush = context.WithCancel(x.life)
 	x.say("a primary runs, with %d wallets", r.Wallets)
 	return x, nil
 }
@@ -71,19 +75,26 @@ func (x *rehearsal) say(format string, args ...any) {
 
 // begin has posters started, wallets filled and callers call.
 func (x *rehearsal) begin() error {
-	x.finished = make(chan struct{})
 	if err := x.cast(x.life, &x.posters); err != nil {
 		return err
 	}
-	x.fill(x.life)
+	x.fill(x.calls)
 	for i := range x.Callers {
-		x.busy.Go(func() { x.call(x.life, uint64(i)) })
+		x.busy.Go(func() { x.call(x.calls, uint64(i)) })
 	}
 	return nil
 }
 
+// rest has the callers finish what is under way.
+func (x *rehearsal) rest() {
+	x.resting.Do(func() { close(x.finished) })
+	x.busy.Wait()
+}
+
 // close ends everything; what was found is the verdict.
 func (x *rehearsal) close(err error) error {
+	x.hush()
+	x.rest()
 	x.end()
 	x.posters.Wait()
 	err = errors.Join(err, x.leave())

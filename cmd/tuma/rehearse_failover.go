@@ -85,8 +85,7 @@ func (c *rehearseFailover) Run(ctx context.Context) (err error) {
 	if err := wait(ctx, c.Seconds); err != nil {
 		return err
 	}
-	close(x.finished)
-	x.busy.Wait()
+	x.rest()
 	if err := x.check(ctx); err != nil {
 		return err
 	}

@@ -79,9 +79,8 @@ func (c *rehearseRestore) Run(ctx context.Context) (err error) {
 	for _, v := range x.victims { // they are on the machine, too
 		v.kill()
 	}
-	close(x.finished)
-	x.end()
-	x.busy.Wait()
+	x.hush()
+	x.rest()
 	x.say("the machine is lost, its data with it; %d entries were acknowledged", x.acknowledged())
 	if err := os.RemoveAll(filepath.Join(x.server.options.Dir, "data")); err != nil {
 		return err
