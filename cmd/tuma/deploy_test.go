@@ -30,7 +30,10 @@ func TestDeploy(t *testing.T) {
 		}
 		// With its gaps filled it is whole: serve's only complaint is about servers.
 		env := []string{}
-		key := strings.Repeat("0123456789abcdef", 4)
+		key, err := newKey()
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, m := range set {
 			v := m[2]
 			switch m[1] {
