@@ -28,8 +28,15 @@ func (h *webhooks) twilioForm(r *http.Request) (url.Values, error) {
 		fields[name] = form.Get(name)
 	}
 	signatures := r.Header.Values("X-Twilio-Signature")
-	validator := client.NewRequestValidator(h.o.TwilioToken)
-	if len(signatures) != 1 || form.Get("AccountSid") != h.o.TwilioSID || !validator.Validate(h.o.PublicURL+r.RequestURI, fields, signatures[0]) {
+	if len(signatures) != 1 || form.Get("AccountSid") != h.o.TwilioSID {
+		return nil, errRefused
+	}
+	signed := false
+	for _, token := range []string{h.o.TwilioToken, h.o.OldTwilioToken} {
+		validator := client.NewRequestValidator(token)
+		signed = token != "" && validator.Validate(h.o.PublicURL+r.RequestURI, fields, signatures[0]) || signed
+	}
+	if !signed {
 		return nil, errRefused
 	}
 	if ref := r.URL.Query().Get("ref"); ref != "" { // ours, of the status callback; signed with the address

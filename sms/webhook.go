@@ -29,10 +29,12 @@ type WebhookOptions struct {
 	// Twilio signs what it sends, over PublicURL: with an account and its token its
 	// callbacks are served.
 	TwilioSID, TwilioToken string
+	OldTwilioToken         string // of before, still good while Twilio changes over; or ""
 	// Other gateways sign nothing: Secret, when set, must follow in the path, and
 	// Allow, when set, lists the addresses that may call. One of them must be.
 	AfricasTalking, Kannel bool
 	Secret                 string
+	OldSecret              string         // of before, still good while gateways change over; or ""
 	Allow, Proxies         []netip.Prefix // proxies of our own, whose X-Forwarded-For is believed
 }
 
@@ -71,7 +73,7 @@ func Webhooks(o WebhookOptions) (http.Handler, error) {
 		switch {
 		case len(o.Allow) == 0 && o.Secret == "":
 			return nil, errors.New("sms: callbacks that are not signed need a list of allowed addresses or a secret")
-		case o.Secret != "" && (len(o.Secret) < minSecret || url.PathEscape(o.Secret) != o.Secret):
+		case !sayable(o.Secret) || !sayable(o.OldSecret) || o.Secret == "" && o.OldSecret != "":
 			return nil, fmt.Errorf("sms: the callbacks' secret must have at least %d letters and digits", minSecret)
 		}
 	}
@@ -88,6 +90,12 @@ func Webhooks(o WebhookOptions) (http.Handler, error) {
 		mux.Handle("GET /sms/kannel"+secret+"/status", h.serve(h.plainQuery, kannelReport))
 	}
 	return mux, nil
+}
+
+// sayable tells whether a secret is none, or one that cannot be guessed and needs
+// no escapes in a path.
+func sayable(secret string) bool {
+	return secret == "" || len(secret) >= minSecret && url.PathEscape(secret) == secret
 }
 
 // CallbackPath is where a gateway that does not sign finds its callbacks.
@@ -221,8 +229,12 @@ func once(encoded string) (url.Values, error) {
 func (h *webhooks) admitted(r *http.Request) bool {
 	if h.o.Secret != "" {
 		// Hashes have one length, so that the time tells nothing about the secret's.
-		given, want := sha256.Sum256([]byte(r.PathValue("secret"))), sha256.Sum256([]byte(h.o.Secret))
-		if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
+		given, right := sha256.Sum256([]byte(r.PathValue("secret"))), 0
+		for _, secret := range []string{h.o.Secret, h.o.OldSecret} {
+			want := sha256.Sum256([]byte(secret))
+			right |= subtle.ConstantTimeCompare(given[:], want[:])
+		}
+		if right != 1 || r.PathValue("secret") == "" { // there may be no old one
 			return false
 		}
 	}

@@ -407,6 +407,40 @@ func TestWhoMayCallBack(t *testing.T) {
 	}
 }
 
+// While gateways change over, the secret and the token of before are good, too.
+func TestSecretsOfBefore(t *testing.T) {
+	t.Parallel()
+	c := serveCallbacks(t)
+	strange := "SmsSid=SM2&MessageStatus=dancing&MessageSid=SM2&AccountSid=" + account
+	path := "/sms/twilio/status?ref=7-8"
+	signed := signatures(t, []toSign{{public + path, fields(t, strange)}})[0]
+	call := func(o WebhookOptions) (kannel, twilio int) {
+		o.Pool, o.Log, o.PublicURL, o.TwilioSID, o.Kannel = c.pool, slog.Default(), public, account, true
+		o.Receive = func(context.Context, Inbound) error { return nil }
+		h, err := Webhooks(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/sms/kannel/"+secretInPath+"/inbound?id=1&from=BANK&text=x&to=1", nil))
+		r := httptest.NewRequest("POST", path, strings.NewReader(strange))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Twilio-Signature", signed)
+		v := httptest.NewRecorder()
+		h.ServeHTTP(v, r)
+		return w.Code, v.Code
+	}
+	if k, w := call(WebhookOptions{Secret: secretInPath + "-new", OldSecret: secretInPath, TwilioToken: "new", OldTwilioToken: token}); k/100 != 2 || w != 200 {
+		t.Errorf("those of before: %d, %d", k, w)
+	}
+	if k, w := call(WebhookOptions{Secret: secretInPath + "-new", TwilioToken: "new"}); k != 403 || w != 403 {
+		t.Errorf("those of before that are no longer good: %d, %d", k, w)
+	}
+	if _, err := Webhooks(WebhookOptions{Pool: c.pool, Log: slog.Default(), Receive: func(context.Context, Inbound) error { return nil }, Kannel: true, Secret: secretInPath, OldSecret: "short"}); err == nil {
+		t.Error("a short old secret: no error")
+	}
+}
+
 // Whatever a gateway sends is decoded into something whole, or refused.
 func FuzzDecoders(f *testing.F) {
 	for _, seed := range []string{

@@ -95,6 +95,8 @@ func TestWhoMayCall(t *testing.T) {
 		{"rubbish from our proxy", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "unknown", 403},
 		{"our proxy itself", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "", 403},
 		{"secret", ussd.Callers{Secret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
+		{"secret of before", ussd.Callers{Secret: secret + "-new", OldSecret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
+		{"neither secret", ussd.Callers{Secret: secret + "-new", OldSecret: secret}, path + "/" + secret + "-ne", "203.0.113.1:9", "", 403},
 		{"wrong secret", ussd.Callers{Secret: secret}, path + "/" + secret + "x", "203.0.113.1:9", "", 403},
 		{"no secret", ussd.Callers{Secret: secret}, path, "203.0.113.1:9", "", 404},
 		{"secret from elsewhere", ussd.Callers{Secret: secret, Allow: one}, path + "/" + secret, "203.0.113.1:9", "", 403},
@@ -118,7 +120,7 @@ func TestWhoMayCall(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []ussd.Callers{{}, {Secret: "short"}, {Secret: "has/a/slash/in/it/and/more"}} {
+	for _, bad := range []ussd.Callers{{}, {OldSecret: secret}, {Secret: secret, OldSecret: "short"}, {Secret: "short"}, {Secret: "has/a/slash/in/it/and/more"}} {
 		if _, err := ussd.Handler(w.machine, "africastalking", bad); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}

@@ -35,6 +35,8 @@ type Callers struct {
 	TrustedProxies []netip.Prefix
 	// Secret, when set, must follow in the path: /ussd/hubtel/SECRET.
 	Secret string
+	// OldSecret, when set, is still good, too, while gateways change over.
+	OldSecret string
 }
 
 // minSecret is the least length of a secret in the path, in bytes: enough for
@@ -116,7 +118,7 @@ func Handler(m *Machine, name string, c Callers) (http.Handler, error) {
 		return nil, fmt.Errorf("ussd: no dialect is called %q; there are %s", name, strings.Join(Dialects(), ", "))
 	case len(c.Allow) == 0 && c.Secret == "":
 		return nil, fmt.Errorf("ussd: %s needs a list of allowed addresses or a secret", name)
-	case c.Secret != "" && (len(c.Secret) < minSecret || url.PathEscape(c.Secret) != c.Secret):
+	case !c.sound(c.Secret) || !c.sound(c.OldSecret) || c.Secret == "" && c.OldSecret != "":
 		return nil, fmt.Errorf("ussd: %s's secret must have at least %d letters and digits", name, minSecret)
 	}
 	e := &edge{machine: m, dialect: dialects()[i], callers: c}
@@ -129,6 +131,12 @@ func Handler(m *Machine, name string, c Callers) (http.Handler, error) {
 		mux.Handle(path+t.path, e.guard(t))
 	}
 	return mux, nil
+}
+
+// sound tells whether a secret is none, or one that cannot be guessed and needs
+// no escapes in a path.
+func (c Callers) sound(secret string) bool {
+	return secret == "" || len(secret) >= minSecret && url.PathEscape(secret) == secret
 }
 
 type edge struct {
@@ -357,8 +365,12 @@ func (d dialect) xml(body []byte) (map[string]string, error) {
 func (e *edge) admitted(r *http.Request) bool {
 	if e.callers.Secret != "" {
 		// Hashes have one length, so that the time tells nothing about the secret's.
-		given, want := sha256.Sum256([]byte(r.PathValue("secret"))), sha256.Sum256([]byte(e.callers.Secret))
-		if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
+		given, right := sha256.Sum256([]byte(r.PathValue("secret"))), 0
+		for _, secret := range []string{e.callers.Secret, e.callers.OldSecret} {
+			want := sha256.Sum256([]byte(secret))
+			right |= subtle.ConstantTimeCompare(given[:], want[:])
+		}
+		if right != 1 || r.PathValue("secret") == "" { // there may be no old one
 			return false
 		}
 	}

@@ -37,7 +37,7 @@ func (c config) routes(s *service) (http.Handler, error) {
 	mux.Handle("/agents/", pages)
 	mux.Handle("POST /agents/register", patient(pages))
 	for _, name := range c.gateways.dialects() {
-		h, err := ussd.Handler(s.machine, name, ussd.Callers{Allow: allow, TrustedProxies: proxies, Secret: c.gateways.USSDSecret})
+		h, err := ussd.Handler(s.machine, name, ussd.Callers{Allow: allow, TrustedProxies: proxies, Secret: c.gateways.USSDSecret, OldSecret: c.gateways.OldUSSD})
 		if err != nil {
 			return nil, err
 		}

@@ -70,8 +70,16 @@ func (g gateways) check() error {
 	if len(g.USSDAllow) == 0 && g.USSDSecret == "" {
 		errs = append(errs, errors.New("the USSD callback needs TUMA_USSD_ALLOW or TUMA_USSD_SECRET: anybody could call it"))
 	}
-	if g.USSDSecret != "" && len(g.USSDSecret) < 24 {
-		errs = append(errs, errors.New("TUMA_USSD_SECRET is weak: it needs 24 characters or more"))
+	for _, x := range [][3]string{{"TUMA_USSD", g.USSDSecret, g.OldUSSD}, {"TUMA_SMS", g.SMSSecret, g.OldSMS}} {
+		if x[1] != "" && len(x[1]) < 24 {
+			errs = append(errs, fmt.Errorf("%s_SECRET is weak: it needs 24 characters or more", x[0]))
+		}
+		if x[2] != "" && (len(x[2]) < 24 || x[1] == "") {
+			errs = append(errs, fmt.Errorf("%s_OLD_SECRET is weak, or there is no %[1]s_SECRET beside it", x[0]))
+		}
+	}
+	if g.OldTwilio != "" && g.TwilioToken == "" {
+		errs = append(errs, errors.New("TUMA_TWILIO_OLD_TOKEN needs TUMA_TWILIO_TOKEN"))
 	}
 	if g.PushURL != "" && g.PushToken == "" {
 		errs = append(errs, errors.New("TUMA_USSD_PUSH_URL needs TUMA_USSD_PUSH_TOKEN"))

@@ -161,6 +161,9 @@ type gateways struct {
 	USSD       []string `name:"ussd" env:"TUMA_USSD" default:"africastalking" placeholder:"NAME,..." help:"Dialects that USSD gateways may speak, each at /ussd/NAME: africastalking, airtel, arkesel, beem, hubtel, infobip, mtech, nalo, safaricom."`
 	USSDAllow  []string `env:"TUMA_USSD_ALLOW" placeholder:"CIDR,..." help:"Addresses that may call the USSD callback."`
 	USSDSecret string   `env:"TUMA_USSD_SECRET" placeholder:"TEXT" help:"Secret in the USSD callback's path, instead of addresses: /ussd/NAME/TEXT."`
+	OldUSSD    string   `name:"ussd-old-secret" env:"TUMA_USSD_OLD_SECRET" placeholder:"TEXT" help:"The secret before, which is still good while gateways change over."`
+	OldSMS     string   `name:"sms-old-secret" env:"TUMA_SMS_OLD_SECRET" placeholder:"TEXT" help:"The same for the SMS callbacks."`
+	OldTwilio  string   `name:"twilio-old-token" env:"TUMA_TWILIO_OLD_TOKEN" help:"Twilio's auth token before: its callbacks may still be signed with it."`
 	Proxies    []string `env:"TUMA_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
 	PushURL    string   `name:"ussd-push-url" env:"TUMA_USSD_PUSH_URL" placeholder:"URL" help:"Where screens are pushed to phones; without it, approvals wait in the menu."`
 	PushToken  string   `name:"ussd-push-token" env:"TUMA_USSD_PUSH_TOKEN" help:"Bearer token of the push address."`

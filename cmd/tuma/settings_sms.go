@@ -136,9 +136,6 @@ func (g gateways) checkSMS() error {
 	if u, err := url.Parse(g.PublicURL); g.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || strings.HasSuffix(g.PublicURL, "/")) {
 		errs = append(errs, errors.New("TUMA_PUBLIC_URL is written as https://HOST, without a slash at its end"))
 	}
-	if g.SMSSecret != "" && len(g.SMSSecret) < 24 {
-		errs = append(errs, errors.New("TUMA_SMS_SECRET is weak: it needs 24 characters or more"))
-	}
 	if _, err := prefixes(g.SMSAllow); err != nil {
 		errs = append(errs, fmt.Errorf("TUMA_SMS_ALLOW: %w", err))
 	}
@@ -168,11 +165,11 @@ func (c config) smsCallbacks(s *service) (http.Handler, error) {
 		return nil, err
 	}
 	o := sms.WebhookOptions{
-		Pool: s.pool, Receive: s.inbox.Receive, Log: c.log, PublicURL: g.PublicURL, Secret: g.SMSSecret, Allow: allow, Proxies: proxies,
+		Pool: s.pool, Receive: s.inbox.Receive, Log: c.log, PublicURL: g.PublicURL, Secret: g.SMSSecret, OldSecret: g.OldSMS, Allow: allow, Proxies: proxies,
 		AfricasTalking: slices.Contains(g.SMS, "africastalking"), Kannel: slices.Contains(g.SMS, "kannel"),
 	}
 	if slices.Contains(g.SMS, "twilio") && g.PublicURL != "" { // without it, nobody could say what Twilio signed
-		o.TwilioSID, o.TwilioToken = g.TwilioSID, g.TwilioToken
+		o.TwilioSID, o.TwilioToken, o.OldTwilioToken = g.TwilioSID, g.TwilioToken, g.OldTwilio
 	}
 	return sms.Webhooks(o)
 }
