@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"tuma/internal/db"
 	"tuma/internal/devenv"
@@ -38,6 +37,7 @@ type devCommand struct {
 	DatabaseURL string `name:"database-url" placeholder:"URL" help:"Use this PostgreSQL instead of starting one."`
 	RedisURL    string `name:"redis-url" placeholder:"URL" help:"Use this Redis instead of starting one."`
 	Redis       string `enum:"inprocess,server" default:"inprocess" help:"Which Redis to start: inprocess, or an installed redis-server."`
+	Clock       bool   `help:"Let the simulator move time forward: POST /simulator/clock."`
 	Verbose     bool   `help:"Log to the terminal instead of the file."`
 
 	// Dialogues played from outside all pay in at one till; production allows ten.
@@ -45,7 +45,8 @@ type devCommand struct {
 	DialsPerMinute int `default:"120" help:"Dials of one number in a minute."`
 	LookUpsPerDay  int `default:"20" help:"Names that one customer may look up in a day without paying."`
 
-	out io.Writer // tests read the banner
+	out  io.Writer  // tests read the banner
+	time *testClock // of the data directory
 }
 
 // devEnv is what dev has started, in the order in which it is to be stopped.
@@ -82,6 +83,9 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := c.openClock(dir); err != nil {
+		return err
+	}
 	env, err := c.startServers(ctx, dir)
 	defer func() { err = errors.Join(err, env.stop()) }()
 	if err != nil {
@@ -105,7 +109,7 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	}
 	base := "http://" + l.Addr().String()
 	cfg := config{
-		databaseURL: env.databaseURL, redisURL: env.redisURL, country: country, tariff: tariff, keys: keys, log: log,
+		databaseURL: env.databaseURL, redisURL: env.redisURL, country: country, tariff: tariff, keys: keys, log: log, now: c.time.now,
 		limits: ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		asking: c.askSettings.limits(),
 		photos: filepath.Join(dir, "id_photos"), plain: true,
@@ -135,7 +139,11 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	c.banner(env, dir, base, admin, moved)
-	return serveUntil(ctx, l, withSimulator(s.handler, network), log, network.Close)
+	world := withSimulator(s.handler, network)
+	if c.Clock {
+		world.Handle("/simulator/clock", c.time)
+	}
+	return serveUntil(ctx, l, world, log, network.Close)
 }
 
 // dir makes the data directory ready, emptied when a fresh start was asked for.
@@ -155,13 +163,34 @@ func (c *devCommand) dir(ctx context.Context) (string, error) {
 		if err := devenv.RemovePostgres(ctx, filepath.Join(dir, "postgres")); err != nil {
 			return "", running(err, dir)
 		}
-		for _, f := range []string{"secrets.json", "env", "id_photos"} {
+		for _, f := range []string{"secrets.json", "env", "id_photos", "clock"} {
 			if err := os.RemoveAll(filepath.Join(dir, f)); err != nil {
 				return "", err
 			}
 		}
 	}
 	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// openClock reads the directory's clock. A Redis server and somebody else's
+// database cannot be told another time.
+func (c *devCommand) openClock(dir string) (err error) {
+	if c.time, err = openClock(filepath.Join(dir, "clock")); err != nil {
+		return err
+	}
+	if (c.Clock || c.time.moved()) && (c.Redis == "server" || c.RedisURL != "" || c.DatabaseURL != "") {
+		return errors.New("time cannot be moved (--clock, now or before) with a Redis server, or with servers that were given: they have clocks of their own")
+	}
+	return nil
+}
+
+// redis is the Redis to start, on the directory's clock where that was moved or may be.
+func (c *devCommand) redis(dir string) devenv.RedisOptions {
+	o := devenv.RedisOptions{Kind: c.Redis, Dir: dir}
+	if c.Clock || c.time.moved() {
+		o.Clock = c.time.now
+	}
+	return o
 }
 
 // running says in plain words that another tuma has the directory.
@@ -215,7 +244,7 @@ func (c *devCommand) startServers(ctx context.Context, dir string) (*devEnv, err
 		e.runs = append(e.runs, "PostgreSQL as given")
 	}
 	if e.redisURL == "" {
-		r, err := devenv.StartRedis(ctx, devenv.RedisOptions{Kind: c.Redis, Dir: dir})
+		r, err := devenv.StartRedis(ctx, c.redis(dir))
 		if err != nil {
 			return e, err
 		}
@@ -296,12 +325,12 @@ func (c *devCommand) network(base, serviceCode, symbol string, k devKeys) (*simu
 	return simulator.NewNetwork(simulator.Config{
 		USSDURL: base + "/ussd/africastalking", EventsURL: base + "/ussd/africastalking/events", ServiceCode: serviceCode,
 		SMSURL: base + "/sms/twilio/inbound", TwilioSID: devTwilioSID, TwilioToken: k.Twilio, AirtimeToken: k.Airtime, PushToken: k.Airtime, CurrencySymbol: symbol,
-		Now: time.Now, Rand: rand.Reader, People: people,
+		Now: c.time.now, Rand: rand.Reader, People: people,
 	})
 }
 
 // withSimulator puts the outside world on the same address.
-func withSimulator(service http.Handler, network http.Handler) http.Handler {
+func withSimulator(service http.Handler, network http.Handler) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/", service)
 	mux.Handle("/simulator/", network)
@@ -325,6 +354,9 @@ func (c *devCommand) banner(e *devEnv, dir, base, admin, moved string) {
 	fmt.Fprintf(w, "  a phone in a terminal   tuma phone %s --url %s\n", demoCustomers[0].number, base)
 	fmt.Fprintf(w, "  USSD callback           %s/ussd/africastalking\n", base)
 	fmt.Fprintf(w, "  metrics and profiles    http://%s/metrics\n", admin)
+	if c.Clock {
+		fmt.Fprintf(w, "  a day passes            curl -d '{\"forward\":\"24h\"}' %s/simulator/clock\n", base)
+	}
 	fmt.Fprintf(w, "  the operator's verbs    . %s/env; tuma audit\n", dir)
 	fmt.Fprintf(w, "\n  people, all with the PIN %s; dial %s\n", demoPIN, c.ServiceCode)
 	for _, p := range demoCustomers {
