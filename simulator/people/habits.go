@@ -232,6 +232,9 @@ func (c *Country) cashIn(ctx context.Context) {
 
 // Bringing people in.
 
+// openingTries are made of somebody's first deposit.
+const openingTries = 5
+
 var errNotWelcome = errors.New("people: not registered")
 
 // welcome registers somebody who is a stranger to the service, and has the first money paid in.
@@ -250,26 +253,24 @@ func (c *Country) welcome(ctx context.Context, p *Person) error {
 	if c.dice.chance(1.0/3) || p.Merchant {
 		amount = 300 + c.dice.intN(6000)
 	}
-	for {
+	var last end
+	for try := 0; try < openingTries && ctx.Err() == nil; {
 		o := c.tills[c.dice.intN(len(c.tills))]
 		if !o.take() {
 			c.pause(ctx)
-		} else {
-			r := c.talk(ctx, o, errand{kind: "deposit", code: "*334#", keys: []string{"1", national(p.Number), strconv.Itoa(amount)}})
-			o.leave()
-			if r.outcome == OK {
-				p.knows(int64(amount) * 100)
-				return nil
-			}
-			if r.reason == "float_low" {
-				continue
-			}
-			return fmt.Errorf("people: %s's first deposit: %s (%s)", p.Number, r.screen, r.reason)
+			continue
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+		last = c.talk(ctx, o, errand{kind: "deposit", code: "*334#", keys: []string{"1", national(p.Number), strconv.Itoa(amount)}})
+		o.leave()
+		if last.outcome == OK {
+			p.knows(int64(amount) * 100)
+			return nil
+		}
+		if last.reason != "float_low" { // any other till will do
+			try++
 		}
 	}
+	return fmt.Errorf("people: %s's first deposit: %s (%s)", p.Number, last.screen, last.reason)
 }
 
 func (c *Country) pause(ctx context.Context) {
