@@ -232,19 +232,24 @@ func (c *Country) cashIn(ctx context.Context) {
 
 // Bringing people in.
 
-// openingTries are made of somebody's first deposit.
-const openingTries = 5
+// openingTries are made of registering somebody, and of the first deposit.
+const openingTries = 8
+
+var errWeak = errors.New("people: the PIN is refused")
 
 var errNotWelcome = errors.New("people: not registered")
 
 // welcome registers somebody who is a stranger to the service, and has the first money paid in.
 func (c *Country) welcome(ctx context.Context, p *Person) error {
 	var err error
-	for range 5 {
+	for range openingTries {
 		if err = c.enrol(ctx, p); err == nil || ctx.Err() != nil {
 			break
 		}
-		p.PIN = c.dice.pin() // one that looks like the ID or the number is refused
+		if errors.Is(err, errWeak) {
+			p.PIN = c.dice.pin() // one that looks like the ID or the number is refused
+		}
+		c.pause(ctx)
 	}
 	if err != nil {
 		return err
@@ -275,7 +280,7 @@ func (c *Country) welcome(ctx context.Context, p *Person) error {
 
 func (c *Country) pause(ctx context.Context) {
 	select {
-	case <-time.After(5 * time.Millisecond):
+	case <-time.After(20 * time.Millisecond):
 	case <-ctx.Done():
 	}
 }
@@ -286,9 +291,16 @@ func (c *Country) enrol(ctx context.Context, p *Person) error {
 	if err != nil {
 		return err
 	}
-	if !says(st.Screen, "welcome") {
+	switch known := st.Open && optionShown.MatchString(st.Screen); {
+	case says(st.Screen, "resume"): // it broke off the last time
+		if st, err = c.hop(func() (simulator.State, error) { return p.phone.Type(ctx, "2") }); err != nil {
+			return err
+		}
+	case !says(st.Screen, "welcome") && known:
 		p.phone.Drop(ctx)
 		return nil
+	case !known:
+		return fmt.Errorf("%w: %s: %s", errNotWelcome, p.Number, st.Screen)
 	}
 	keys := []string{"1", p.Name, p.ID, p.PIN, p.PIN}
 	if i := slices.Index([]string{"en", "sw", "fr"}, p.Lang); i > 0 {
@@ -299,8 +311,11 @@ func (c *Country) enrol(ctx context.Context, p *Person) error {
 			return err
 		}
 	}
-	if st.Open || !says(st.Screen, "welcome") {
+	if st.Open {
 		p.phone.Drop(ctx)
+		return errWeak
+	}
+	if !says(st.Screen, "welcome") {
 		return fmt.Errorf("%w: %s: %s", errNotWelcome, p.Number, st.Screen)
 	}
 	return nil
