@@ -72,6 +72,12 @@ var allFaults = []fault{
 		rest(ctx, t)
 		return nil
 	}},
+	{"slow-db", "PostgreSQL answers ten times slower for fifteen seconds: what passes is 10 ms late, both ways", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
+		s.site.cutter.slow.Store(int64(10 * time.Millisecond))
+		defer s.site.cutter.slow.Store(0)
+		rest(ctx, 15*time.Second)
+		return nil
+	}},
 	{"kill-redis", "F7: Redis is ended and started again, empty", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
 		return s.site.redis.restart(context.WithoutCancel(ctx))
 	}},

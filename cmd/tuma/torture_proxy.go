@@ -36,6 +36,7 @@ type cutter struct {
 	upstream atomic.Pointer[string]
 	dealt    [wounds]atomic.Int64
 	stalled  atomic.Int64 // until when nothing passes, in Unix nanoseconds
+	slow     atomic.Int64 // nanoseconds that each message of a client is late
 
 	mu    sync.Mutex
 	armed []wound
@@ -80,6 +81,9 @@ func (c *cutter) calm() {
 func (c *cutter) stall(d time.Duration) { c.stalled.Store(time.Now().Add(d).UnixNano()) }
 
 func (c *cutter) pause() {
+	if d := c.slow.Load(); d > 0 {
+		time.Sleep(time.Duration(d))
+	}
 	if d := time.Until(time.Unix(0, c.stalled.Load())); d > 0 {
 		time.Sleep(d)
 	}
