@@ -7,10 +7,12 @@ import (
 	"tuma/accounts"
 	"tuma/accounts/ledger"
 	"tuma/internal/db"
+	"tuma/internal/phone"
 )
 
-// What a customer says of a deposit that a till disputes. It is said once, while
-// the money is held; a checker decides with it or without.
+// What a customer says of a deposit that a till disputes, or of money that another
+// has sent and asks back. It is said once, while the money is held; a checker
+// decides with it or without.
 
 const (
 	sqlDisputes = `select ` + reversalFields + ` from reversal_request
@@ -21,23 +23,23 @@ update reversal_request set objected_at = $3 where id = $1 and customer = $2 and
 update reversal_request set agreed_at = $3 where id = $1 and customer = $2 and state = 'held' and objected_at is null and agreed_at is null`
 )
 
-// Dispute is a disputed deposit as its customer sees it.
+// Dispute is a disputed entry as the customer sees it who has got it.
 type Dispute struct {
 	Reversal
 	TillName string
+	From     phone.Number // who has sent it; "": it was a till's deposit
+	FromName string
 }
 
-// Disputes are the deposits of a customer about which he has not been heard,
+// Disputes are the entries of a customer about which he has not been heard,
 // newest first.
 func (s *Service) Disputes(ctx context.Context, c accounts.Customer) ([]Dispute, error) {
 	list, err := s.reversals(ctx, sqlDisputes, c.ID)
 	disputes := make([]Dispute, len(list))
 	for i, v := range list {
-		t, err := s.anyTill(ctx, v.Till)
-		if err != nil {
+		if disputes[i], err = s.dispute(ctx, v); err != nil {
 			return nil, err
 		}
-		disputes[i] = Dispute{v, t.Name}
 	}
 	return disputes, err
 }
@@ -52,8 +54,17 @@ func (s *Service) Dispute(ctx context.Context, c accounts.Customer, id int64) (D
 	if err != nil || v.Customer != c.ID || v.State != "held" || v.Objected.Valid || v.Agreed.Valid {
 		return Dispute{}, ErrNoReversal
 	}
-	t, err := s.anyTill(ctx, v.Till)
-	return Dispute{v, t.Name}, err
+	return s.dispute(ctx, v)
+}
+
+// dispute adds who wants the money back.
+func (s *Service) dispute(ctx context.Context, v Reversal) (Dispute, error) {
+	if v.Payer == 0 {
+		t, err := s.anyTill(ctx, v.Till)
+		return Dispute{Reversal: v, TillName: t.Name}, err
+	}
+	made, err := s.accounts.Book().ByCode(ctx, v.Receipt)
+	return Dispute{Reversal: v, From: phone.Number(made.Memo["from"]), FromName: made.Memo["from_name"]}, err
 }
 
 // Object notes that the customer says that the money is his. ErrNoReversal when
@@ -62,8 +73,13 @@ func (s *Service) Object(ctx context.Context, c accounts.Customer, id int64) err
 	return s.says(ctx, c, id, sqlObject, "reversal_object", func(v Reversal) bool { return v.Objected.Valid })
 }
 
-// Agree notes that the customer says that the money is not his; as Object.
+// Agree notes that the customer says that the money is not his; as Object. What
+// another customer has sent goes back at once.
 func (s *Service) Agree(ctx context.Context, c accounts.Customer, id int64) error {
+	v, err := s.reversal(ctx, sqlReversalByID, id)
+	if err == nil && v.Customer == c.ID && v.Payer != 0 {
+		return s.giveBack(ctx, c, v)
+	}
 	return s.says(ctx, c, id, sqlAgree, "reversal_agree", func(v Reversal) bool { return v.Agreed.Valid })
 }
 
@@ -76,7 +92,7 @@ func (s *Service) says(ctx context.Context, c accounts.Customer, id int64, query
 	if err != nil || v.Customer != c.ID {
 		return ErrNoReversal
 	}
-	t, err := s.anyTill(ctx, v.Till)
+	_, scope, err := s.tillOf(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -88,7 +104,7 @@ func (s *Service) says(ctx context.Context, c accounts.Customer, id int64, query
 		if err != nil || n == 0 {
 			return err
 		}
-		return s.Log(ctx, tx, LogEntry{Actor: customerSubject(c.ID), Scope: t.scope(), Action: action, Subject: reversalSubject(id)})
+		return s.Log(ctx, tx, LogEntry{Actor: customerSubject(c.ID), Scope: scope, Action: action, Subject: reversalSubject(id)})
 	})
 }
 

@@ -24,11 +24,12 @@ const reversalWindow = 24 * time.Hour
 type Reversal struct {
 	ID       int64        `db:"id"`
 	Entry    int64        `db:"entry"`
-	Receipt  string       `db:"receipt"` // of the deposit
-	Till     string       `db:"till"`
-	Customer int64        `db:"customer"`
-	Amount   money.Amount `db:"amount"` // of the deposit
-	Held     money.Amount `db:"held"`   // what was still there
+	Receipt  string       `db:"receipt"`  // of the deposit
+	Till     string       `db:"till"`     // whose deposit it was; "": a customer has sent it
+	Payer    int64        `db:"payer"`    // that customer, 0: a till's deposit
+	Customer int64        `db:"customer"` // who has got it
+	Amount   money.Amount `db:"amount"`   // of the entry
+	Held     money.Amount `db:"held"`     // what was still there
 	Reason   string       `db:"reason"`
 	AskedBy  string       `db:"asked_by"` // the operator's number
 	AskedAt  time.Time    `db:"asked_at"`
@@ -49,7 +50,7 @@ var (
 )
 
 const (
-	reversalFields = `id, entry, receipt, till, customer, amount, held, reason, asked_by, asked_at, objected_at, agreed_at, coalesce(checker, '') as checker, decision, state, coalesce(settled, '') as settled`
+	reversalFields = `id, entry, receipt, coalesce(till, '') as till, coalesce(payer, 0) as payer, customer, amount, held, reason, asked_by, asked_at, objected_at, agreed_at, coalesce(checker, '') as checker, decision, state, coalesce(settled, '') as settled`
 	sqlNewReversal = `
 insert into reversal_request (id, entry, receipt, till, customer, amount, reason, asked_by, asked_at)
 values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8) on conflict (entry) do nothing`
@@ -110,16 +111,25 @@ func (s *Service) AskReversal(ctx context.Context, o Operator, code, reason stri
 	if err != nil {
 		return Reversal{}, fmt.Errorf("agents: disputing %s: %w", made.Code, err)
 	}
-	return s.hold(ctx, o.Till, made, c)
+	return s.hold(ctx, claim{to: o.Till.Number, owed: func(held string) []accounts.Owed {
+		return []accounts.Owed{{Party: "payer", To: c.Phone, Lang: c.Lang, Text: "deposit_disputed", Account: c.Wallet, Holes: text.Holes{
+			"amount": held, "till": o.Till.Number, "first": made.Code}}}
+	}}, made, c)
 }
 
-// hold takes what is there of a disputed deposit out of the wallet, once.
-func (s *Service) hold(ctx context.Context, t Till, made ledger.Receipt, c accounts.Customer) (Reversal, error) {
+// claim is who wants a disputed entry back, and who is told what when it is held.
+type claim struct {
+	to   string
+	owed func(held string) []accounts.Owed
+}
+
+// hold takes what is there of a disputed entry out of the wallet, once.
+func (s *Service) hold(ctx context.Context, k claim, made ledger.Receipt, c accounts.Customer) (Reversal, error) {
 	v, err := s.reversal(ctx, sqlReversalOf, int64(made.ID))
 	if err != nil || v.State != "asked" {
 		return v, emptied(v, err)
 	}
-	held, err := s.holdWhatIsThere(ctx, t, made, c)
+	held, err := s.holdWhatIsThere(ctx, k, made, c)
 	if err != nil {
 		return Reversal{}, err
 	}
@@ -147,7 +157,7 @@ func emptied(v Reversal, err error) error {
 
 // holdWhatIsThere posts the hold. The customer may be spending at this moment:
 // then it is tried with what is left.
-func (s *Service) holdWhatIsThere(ctx context.Context, t Till, made ledger.Receipt, c accounts.Customer) (money.Amount, error) {
+func (s *Service) holdWhatIsThere(ctx context.Context, k claim, made ledger.Receipt, c accounts.Customer) (money.Amount, error) {
 	ref := holdRef(made.ID)
 	for {
 		wallet, err := s.accounts.Book().Account(ctx, c.Wallet)
@@ -169,9 +179,8 @@ func (s *Service) holdWhatIsThere(ctx context.Context, t Till, made ledger.Recei
 		_, err = s.accounts.Post(ctx, ledger.Entry{
 			Ref: ref, Kind: "hold",
 			Postings: []ledger.Posting{{Why: ledger.Reversed, Debit: c.Wallet, Credit: s.accounts.House().Held, Amount: a}},
-			Memo:     map[string]string{"from": string(c.Phone), "from_name": c.Name, "to": t.Number, "to_name": "Held", "disputes": made.Code},
-			Rider: accounts.Rider{Owed: []accounts.Owed{{Party: "payer", To: c.Phone, Lang: c.Lang, Text: "deposit_disputed", Account: c.Wallet, Holes: text.Holes{
-				"amount": s.accounts.Money(a), "till": t.Number, "first": made.Code}}}},
+			Memo:     map[string]string{"from": string(c.Phone), "from_name": c.Name, "to": k.to, "to_name": "Held", "disputes": made.Code},
+			Rider:    accounts.Rider{Owed: k.owed(s.accounts.Money(a))},
 		}, map[ledger.AccountID]accounts.Side{c.Wallet: accounts.Payer})
 		refused, _ := errors.AsType[ledger.Refusal](err)
 		switch {
@@ -281,7 +290,7 @@ func (s *Service) DecideReversal(ctx context.Context, checker string, id int64, 
 	if err != nil {
 		return Reversal{}, err
 	}
-	t, err := s.anyTill(ctx, v.Till)
+	t, scope, err := s.tillOf(ctx, v)
 	if err != nil {
 		return Reversal{}, err
 	}
@@ -299,28 +308,47 @@ func (s *Service) DecideReversal(ctx context.Context, checker string, id int64, 
 			if err := tx.Get(ctx, &now, sqlReversalByID, id); err != nil {
 				return err
 			}
-			if now.State != state || now.Checker != checker {
+			agreed := now.Checker == "" && now.Agreed.Valid // and the book refused: any checker completes it
+			if now.State != state || now.Checker != checker && !agreed {
 				return fmt.Errorf("%w: it is %s already", ErrDecided, now.State)
 			}
 			return nil
 		}
-		return s.Log(ctx, tx, LogEntry{Actor: staffActor(checker), Scope: t.scope(), Action: string(ActReversalDecide), Subject: reversalSubject(id), Before: "held", After: state, Reason: reason})
+		return s.Log(ctx, tx, LogEntry{Actor: staffActor(checker), Scope: scope, Action: string(ActReversalDecide), Subject: reversalSubject(id), Before: "held", After: state, Reason: reason})
 	})
 	if err != nil {
 		return Reversal{}, fmt.Errorf("agents: reversal request %d: %w", id, err)
 	}
-	r, err := s.settle(ctx, v, t, approve)
-	if err != nil {
+	if err := s.settled(ctx, v, t, approve); err != nil {
 		return Reversal{}, err
 	}
+	return s.reversal(ctx, sqlReversalByID, id)
+}
+
+// tillOf is the till whose deposit is disputed, and whose log says so; none of
+// either when a customer has sent it.
+func (s *Service) tillOf(ctx context.Context, v Reversal) (t Till, scope string, err error) {
+	if v.Payer != 0 {
+		return Till{}, "", nil
+	}
+	t, err = s.anyTill(ctx, v.Till)
+	return t, t.scope(), err
+}
+
+// settled moves what is held, and notes by which receipt.
+func (s *Service) settled(ctx context.Context, v Reversal, t Till, approve bool) error {
+	r, err := s.settle(ctx, v, t, approve)
+	if err != nil {
+		return err
+	}
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, sqlSettled, id, r.Code)
+		_, err := tx.Exec(ctx, sqlSettled, v.ID, r.Code)
 		return err
 	})
 	if err != nil {
-		return Reversal{}, fmt.Errorf("agents: reversal request %d: %w", id, err)
+		return fmt.Errorf("agents: reversal request %d: %w", v.ID, err)
 	}
-	return s.reversal(ctx, sqlReversalByID, id)
+	return nil
 }
 
 // settle moves what is held to where it was decided to go, once: both ways have
@@ -344,17 +372,20 @@ func (s *Service) settle(ctx context.Context, v Reversal, t Till, approve bool) 
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	told, err := s.operatorsOf(ctx, v.Till)
-	if err != nil {
-		return ledger.Receipt{}, err
-	}
 	h := text.Holes{"amount": s.accounts.Money(held), "first": v.Receipt, "till": t.Number}
-	customer := accounts.Owed{To: c.Phone, Lang: c.Lang, Account: wallet, Holes: h}
 	e := ledger.Entry{
 		Ref: ref, Kind: "release",
 		Postings: []ledger.Posting{{Why: ledger.Reversed, Debit: s.accounts.House().Held, Credit: wallet, Amount: held}},
 		Memo:     map[string]string{"from_name": "Held", "to": string(c.Phone), "to_name": c.Name, "disputes": v.Receipt},
 	}
+	if v.Payer != 0 {
+		return s.settleSent(ctx, made, e, c, h, approve)
+	}
+	told, err := s.operatorsOf(ctx, v.Till)
+	if err != nil {
+		return ledger.Receipt{}, err
+	}
+	customer := accounts.Owed{To: c.Phone, Lang: c.Lang, Account: wallet, Holes: h}
 	if !approve {
 		customer.Party, customer.Text = "payee", "reversal_declined"
 		e.Rider = accounts.Rider{Owed: append(tillNotices(told, "reversal_declined_till", t.float, h), customer)}

@@ -19,7 +19,7 @@ import (
 // for them.
 var Refusals = []string{
 	"self", "payee_unregistered", "payee_frozen", "below_min", "over_entry", "over_day", "insufficient", "payer_frozen", "payer_blocked",
-	"till_unknown", "till_closed", "lookups_spent", "no_receipt", "checks_spent", "bad_lang",
+	"till_unknown", "till_closed", "lookups_spent", "no_receipt", "checks_spent", "bad_lang", "not_sent", "reverse_late", "reverse_empty", "reverses_spent",
 }
 
 // How much of a mini statement and of names answers have room for.
@@ -42,6 +42,10 @@ func (b *Inbox) do(ctx context.Context, in Inbound, c accounts.Customer, cmd com
 		return b.ask(ctx, in, c, cmd)
 	case cmdCheck:
 		return b.checkReceipt(ctx, c, cmd.receipt)
+	case cmdReverse:
+		return b.reverse(ctx, c, cmd.receipt)
+	case cmdForward:
+		return b.forward(ctx, c, cmd.receipt)
 	case cmdLanguage:
 		return answer{name: "language", lang: cmd.speak}, b.accounts.SetLang(ctx, c, cmd.speak)
 	case cmdMenu:
@@ -147,4 +151,25 @@ func (b *Inbox) checkReceipt(ctx context.Context, c accounts.Customer, code stri
 	h := b.stamp(l.At)
 	h["code"], h["amount"], h["name"] = l.Code, b.accounts.Money(l.Amount), accounts.ShortName(text.GSM7(l.Other), answerName)
 	return answer{name: name, holes: h}, nil
+}
+
+// reverse asks for money back that the customer has sent. The receipt is the proof:
+// nobody but the two parties knows it, and what is held can only go to one of them.
+// The hold has told the customer when it is new.
+func (b *Inbox) reverse(ctx context.Context, c accounts.Customer, code string) (answer, error) {
+	v, fresh, err := b.agents.AskSentBack(ctx, c, code)
+	if err != nil || fresh {
+		return answer{}, err
+	}
+	return answer{name: "held", holes: text.Holes{"code": v.Receipt, "amount": b.accounts.Money(v.Held)}}, nil
+}
+
+// forward deals with a confirmation that was sent on to us: whoever has paid by
+// mistake wants it back, everybody else wants to know whether it is true.
+func (b *Inbox) forward(ctx context.Context, c accounts.Customer, code string) (answer, error) {
+	a, err := b.reverse(ctx, c, code)
+	if accounts.Refused(err, "not_sent") || accounts.Refused(err, "reverse_late") {
+		return b.checkReceipt(ctx, c, code)
+	}
+	return a, err
 }

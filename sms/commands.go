@@ -29,6 +29,8 @@ const (
 	cmdWithdraw = "withdraw"
 	cmdAirtime  = "airtime"
 	cmdCheck    = "check"
+	cmdReverse  = "reverse"
+	cmdForward  = "forward" // a confirmation of ours that was sent on
 	cmdLanguage = "language"
 	cmdMenu     = "menu"
 
@@ -37,7 +39,7 @@ const (
 	cmdUnclear  = "unclear"
 )
 
-var commandNames = []string{cmdBalance, cmdMini, cmdSend, cmdWithdraw, cmdAirtime, cmdCheck, cmdLanguage, cmdMenu}
+var commandNames = []string{cmdBalance, cmdMini, cmdSend, cmdWithdraw, cmdAirtime, cmdCheck, cmdReverse, cmdLanguage, cmdMenu}
 
 // command is a message that has been read. It does not hold the message.
 type command struct {
@@ -196,7 +198,7 @@ func (v vocabulary) parse(country accounts.Country, prefers, message string) com
 		if standsAlone(all) {
 			return command{name: cmdPIN}
 		}
-		return command{name: cmdCheck, receipt: code}
+		return command{name: cmdForward, receipt: code}
 	}
 	for len(all) > 1 && v.fillers[all[0].text] {
 		all = all[1:]
@@ -287,7 +289,7 @@ func (v vocabulary) read(got *command, country accounts.Country, all []piece) bo
 	switch {
 	case standsAlone(all) || fourDigits(all):
 		return v.pin(got, true)
-	case got.name == cmdCheck:
+	case got.name == cmdCheck || got.name == cmdReverse:
 		return got.receipt != ""
 	case got.name == cmdLanguage:
 		return got.speak != ""

@@ -102,9 +102,10 @@ func TestWhatMessagesMean(t *testing.T) {
 		{"hakiki ukm4q7x2pa tafadhali", command{name: cmdCheck, lang: "sw", receipt: "UKM4Q7X2PA"}},
 		{"vérifier UKM4Q7X2PA.", command{name: cmdCheck, lang: "fr", receipt: "UKM4Q7X2PA"}},
 		{"UKM4Q7X2PA Confirmed. Ksh500.00 sent to BARAKA OTIENO 0712000002 on 22/11/26 at 9:15 AM. New Tuma balance is Ksh493.00. Transaction cost, Ksh7.00.",
-			command{name: cmdCheck, receipt: "UKM4Q7X2PA"}},
-		{"Fwd: ukm4q7x2pa Imethibitishwa. Umetuma", command{name: cmdCheck, receipt: "UKM4Q7X2PA"}},
-		{"UKM4Q7X2PA confirmé. 500", command{name: cmdCheck, receipt: "UKM4Q7X2PA"}},
+			command{name: cmdForward, receipt: "UKM4Q7X2PA"}},
+		{"Fwd: ukm4q7x2pa Imethibitishwa. Umetuma", command{name: cmdForward, receipt: "UKM4Q7X2PA"}},
+		{"UKM4Q7X2PA confirmé. 500", command{name: cmdForward, receipt: "UKM4Q7X2PA"}},
+		{"REVERSE UKM4Q7X2PA", command{name: cmdReverse, lang: "en", receipt: "UKM4Q7X2PA"}}, {"rudisha ukm4q7x2pa", command{name: cmdReverse, lang: "sw", receipt: "UKM4Q7X2PA"}},
 		{"LANG SW", command{name: cmdLanguage, lang: "en", speak: "sw"}},
 		{"lugha kiingereza", command{name: cmdLanguage, lang: "sw", speak: "en"}},
 		{"français", command{name: cmdLanguage, lang: "fr", speak: "fr"}},
@@ -216,7 +217,7 @@ func FuzzCommand(f *testing.F) {
 			if got.amount <= 0 {
 				t.Errorf("%q: %+v", s, got)
 			}
-		case cmdCheck:
+		case cmdCheck, cmdReverse, cmdForward:
 			if !receiptShape.MatchString(got.receipt) {
 				t.Errorf("%q: %+v", s, got)
 			}

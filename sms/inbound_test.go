@@ -456,3 +456,33 @@ func TestPINsInMessages(t *testing.T) {
 		t.Errorf("the log:\n%s", log)
 	}
 }
+
+// Forwarding the confirmation holds what is still there, once; the payee's word
+// gives it back.
+func TestAConfirmationSentOn(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	ctx := t.Context()
+	d.gives(d.asha, 1000*shilling)
+	done, err := d.accounts.Send(ctx, "pay", d.asha, barakasPhone, 500*shilling)
+	d.must(err)
+	forward := done.Code + " Confirmed. Ksh500.00 sent to BARAKA OTIENO 0712000002 on 22/11/26 at 9:15 AM."
+	if got := d.texts(barakasPhone, forward); !strings.HasPrefix(got, done.Code+" ni ya kweli") { // who has got it wants to know whether it is true
+		t.Error(got)
+	}
+	if got := d.texts(ashasPhone, forward); !strings.Contains(got, "Ksh500.00 of "+done.Code+" is held") || strings.Contains(got, "|") {
+		t.Error(got)
+	}
+	d.wants(d.texts(ashasPhone, "reverse "+done.Code), "Ksh500.00 of "+done.Code+" is held already. We ask who has got it whether it may go back, and an SMS tells you what is decided.")
+	disputes, err := d.agents.Disputes(ctx, d.baraka)
+	d.must(err)
+	if len(disputes) != 1 || disputes[0].From != ashasPhone {
+		t.Fatalf("%+v", disputes)
+	}
+	d.must(d.agents.Agree(ctx, d.baraka, disputes[0].ID))
+	if balance, err := d.accounts.Balance(ctx, d.asha); err != nil || balance != (1000-7)*shilling {
+		t.Errorf("asha has %d, %v", balance, err)
+	}
+	d.waits(25 * time.Hour)
+	d.wants(d.texts("+254733000001", forward), "This number is not on Tuma. Dial *334# to register, or visit an agent with your ID.")
+}

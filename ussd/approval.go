@@ -68,12 +68,20 @@ func listApprovals(ctx context.Context, s *Step) error {
 	return nil
 }
 
-// whatWaits tells deposits that a till disputes from approvals: is_dispute.
-func whatWaits(_ context.Context, s *Step) error {
-	if s.Answers.Chosen.What == "dispute" {
-		return accounts.Refuse("is_dispute")
+// whatWaits tells from approvals the deposits that a till disputes, is_dispute, and
+// what another customer has sent and asks back, is_sent.
+func whatWaits(ctx context.Context, s *Step) error {
+	if s.Answers.Chosen.What != "dispute" {
+		return nil
 	}
-	return nil
+	d, err := s.Agents.Dispute(ctx, s.Customer, s.Answers.Chosen.ID)
+	switch {
+	case err != nil:
+		return gone(err)
+	case d.Payer != 0:
+		return accounts.Refuse("is_sent")
+	}
+	return accounts.Refuse("is_dispute")
 }
 
 // listedName is how much of a name a line of the list has room for.

@@ -329,6 +329,9 @@ func widestHoles(name string) text.Holes {
 	if name == "approvals" {
 		return text.Holes{"lines": strings.TrimSuffix(strings.Repeat("1 "+payment+" "+strings.Repeat("M", listedName)+"\n", shownApprovals), "\n"), "waiting": "99"}
 	}
+	if name == "reverse" {
+		return text.Holes{"lines": strings.TrimSuffix(strings.Repeat("1 "+payment+" "+strings.Repeat("M", listedName)+"\n", shownSent), "\n")}
+	}
 	lines := strings.TrimSuffix(strings.Repeat(line+person+"\n", max(miniLines, lastLines)), "\n")
 	return text.Holes{
 		"brand": "Tuma", "service": "*334#", "care": "0800 721 000",
@@ -342,7 +345,7 @@ func widestHoles(name string) text.Holes {
 		"bank": strings.Repeat("W", 40), // CheckBankRef
 		"id":   strings.Repeat("9", 12), // national ID and passport numbers have 8 or 9
 		"code": "WWWWWWWWWW",            // receipts have 10 characters
-		"time": "12:59 PM", "tries": "3",
+		"time": "12:59 PM", "day": "31/12", "tries": "3",
 		"lines":   lines,
 		"what":    "My account > My number and limits", // the longest path of labels
 		"waiting": "99",                                // nobody answers so many

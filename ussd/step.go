@@ -40,6 +40,7 @@ type Answers struct {
 	Reason  string `json:"reason,omitempty"`
 
 	Listed []Choice `json:"listed,omitempty"` // what is on the list, in its order
+	Codes  []string `json:"codes,omitempty"`  // of receipts on it
 	Chosen Choice   `json:"chosen,omitzero"`  // from it, or pushed
 	Asked  string   `json:"asked,omitempty"`  // the ref of an approval, for the log
 	Own    string   `json:"own,omitempty"`    // its kind, when the customer has asked for it

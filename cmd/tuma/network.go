@@ -219,8 +219,8 @@ func (c *tillFlags) Run(ctx context.Context) error {
 }
 
 type reversalCommand struct {
-	List    reversalList    `cmd:"" help:"List the disputed deposits that wait for a checker."`
-	Approve reversalApprove `cmd:"" help:"Give what is held back to the till (checker)."`
+	List    reversalList    `cmd:"" help:"List the disputed deposits, and what customers have sent and ask back, that wait for a checker."`
+	Approve reversalApprove `cmd:"" help:"Give what is held back to the till, or to who has sent it (checker)."`
 	Decline reversalDecline `cmd:"" help:"Give what is held back to the customer (checker)."`
 	Object  reversalObject  `cmd:"" help:"Note that the customer says that the money is his (customer care)."`
 }
@@ -239,7 +239,11 @@ func (c *reversalList) Run(ctx context.Context) error {
 			case v.Agreed.Valid:
 				says = "agrees"
 			}
-			fmt.Printf("%d\t%s\ttill %s\t%s of %s held\t%s\tcustomer %s\t%s\n", v.ID, v.Receipt, v.Till, s.accounts.Money(v.Held), s.accounts.Money(v.Amount), v.State, says, v.Reason)
+			asker := "till " + v.Till
+			if v.Payer != 0 {
+				asker = "sent by " + v.AskedBy
+			}
+			fmt.Printf("%d\t%s\t%s\t%s of %s held\t%s\tcustomer %s\t%s\n", v.ID, v.Receipt, asker, s.accounts.Money(v.Held), s.accounts.Money(v.Amount), v.State, says, v.Reason)
 		}
 		return err
 	})
