@@ -54,7 +54,7 @@ func (c *call) oneReversalPage(status int, number, say string) error {
 	}
 	form := oneReversal{Reversal: v, State: "reversal_" + v.State, Customer: who, Asker: c.national(v.AskedBy), Note: clip(c.field("reason"))}
 	form.Held = v.State == "held"
-	form.Finish = v.Settled == "" && v.Checker == c.staff // decided, and refused by the book
+	form.Finish = v.Settled == "" && (v.Checker == c.staff || v.Checker == "" && v.Agreed.Valid && v.State == "approved") // decided or agreed, and refused by the book
 	form.MayDecide = (form.Held || form.Finish) && c.may(agents.ActReversalDecide)
 	return c.page(status, "reversal", view{Title: "reversal", Say: say, Data: form})
 }
