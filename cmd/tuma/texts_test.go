@@ -24,16 +24,6 @@ func (b *bank) texts(ctx context.Context, number, body string) error {
 	return b.service.inbox.Receive(ctx, sms.Inbound{Gateway: "test", ID: fmt.Sprint(b.messages.Add(1)), From: phone.Number(number), To: "22334", Text: body})
 }
 
-// texting is a server from outside whose messages come in by another way.
-type texting struct {
-	*dialogues.Remote
-	b *bank
-}
-
-func (s texting) Text(ctx context.Context, p dialogues.Person, body string) error {
-	return s.b.texts(ctx, p.Number, body)
-}
-
 func TestDialoguesBySMS(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
@@ -47,7 +37,7 @@ func TestDialoguesBySMS(t *testing.T) {
 		b.must(err)
 		script, err := dialogues.Parse(filepath.Base(file), string(raw))
 		b.must(err)
-		stage := texting{&dialogues.Remote{BaseURL: b.url, Client: impatient, ServiceCode: "*334#", Rand: rand.Reader, Patience: 10 * time.Second}, b}
+		stage := &dialogues.Remote{BaseURL: b.url, Client: impatient, ServiceCode: "*334#", Rand: rand.Reader, Patience: 10 * time.Second}
 		p, err := dialogues.Play(t.Context(), script, stage, dialogues.Options{ServiceCode: "*334#", Loose: true})
 		switch {
 		case errors.Is(err, dialogues.ErrOnlyInside):
