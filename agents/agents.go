@@ -30,6 +30,7 @@ type Service struct {
 func New(pool *db.Pool, a *accounts.Service, rand io.Reader) *Service {
 	s := &Service{pool: pool, accounts: a, rand: rand, asking: DefaultAskLimits()}
 	a.Settles("withdraw", s.settleWithdraw)
+	a.Settles("hold", s.settleSentBack)
 	return s
 }
 

@@ -31,8 +31,11 @@ where (t.frozen or a.frozen) <> (x.status = 2) order by 1`
 const sqlDisputed = `
 select coalesce(v.entry, 0), r.ref
 from posting p join entry e on e.id = p.entry join entry_ref r on r.entry = e.id
-left join reversal_request v on r.ref = 'reversal_hold:' || v.entry
-where e.kind = 'hold' and (v.id is null or v.state in ('held', 'approved', 'declined') and v.held <> p.amount)
+left join (
+    select entry, state, held, 'reversal_hold:' || entry as ref from reversal_request
+    union all
+    select v.entry, v.state, v.held, a.ref from reversal_request v join approval a on a.id = v.approval) v on v.ref = r.ref
+where e.kind = 'hold' and (v.entry is null or v.state in ('held', 'approved', 'declined') and v.held <> p.amount)
 union all
 select v.entry, 'reversal:' || v.entry from reversal_request v
 where v.settled is not null and not exists (select from entry_ref r where r.ref = 'reversal:' || v.entry)
@@ -40,7 +43,7 @@ order by 1, 2`
 
 // Audit names every movement of the trust account that no approved request of
 // two people explains, every till whose accounts do not know that it is frozen,
-// every disputed deposit that does not agree with its request, and every line of
+// every disputed entry that does not agree with its request, and every line of
 // the log that was changed.
 func Audit(ctx context.Context, pool *db.Pool) ([]ledger.Break, error) {
 	var unbacked, going, disputed []string

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"tuma/accounts"
-	"tuma/accounts/ledger"
 	"tuma/internal/db"
 	"tuma/internal/phone"
 )
@@ -107,6 +106,3 @@ func (s *Service) says(ctx context.Context, c accounts.Customer, id int64, query
 		return s.Log(ctx, tx, LogEntry{Actor: customerSubject(c.ID), Scope: scope, Action: action, Subject: reversalSubject(id)})
 	})
 }
-
-// HoldRef is the Ref of the entry that holds what was disputed.
-func (v Reversal) HoldRef() string { return holdRef(ledger.EntryID(v.Entry)) }

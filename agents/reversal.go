@@ -27,6 +27,7 @@ type Reversal struct {
 	Receipt  string       `db:"receipt"`  // of the deposit
 	Till     string       `db:"till"`     // whose deposit it was; "": a customer has sent it
 	Payer    int64        `db:"payer"`    // that customer, 0: a till's deposit
+	Approval int64        `db:"approval"` // that the hold settles, 0: none
 	Customer int64        `db:"customer"` // who has got it
 	Amount   money.Amount `db:"amount"`   // of the entry
 	Held     money.Amount `db:"held"`     // what was still there
@@ -50,7 +51,7 @@ var (
 )
 
 const (
-	reversalFields = `id, entry, receipt, coalesce(till, '') as till, coalesce(payer, 0) as payer, customer, amount, held, reason, asked_by, asked_at, objected_at, agreed_at, coalesce(checker, '') as checker, decision, state, coalesce(settled, '') as settled`
+	reversalFields = `id, entry, receipt, coalesce(till, '') as till, coalesce(payer, 0) as payer, coalesce(approval, 0) as approval, customer, amount, held, reason, asked_by, asked_at, objected_at, agreed_at, coalesce(checker, '') as checker, decision, state, coalesce(settled, '') as settled`
 	sqlNewReversal = `
 insert into reversal_request (id, entry, receipt, till, customer, amount, reason, asked_by, asked_at)
 values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8) on conflict (entry) do nothing`
@@ -66,7 +67,24 @@ values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8) on confl
 
 func reversalSubject(id int64) string { return fmt.Sprintf("reversal_request:%d", id) }
 
-func holdRef(entry ledger.EntryID) string { return fmt.Sprintf("reversal_hold:%d", entry) }
+// HoldRef is the Ref of the entry that holds what was disputed, and the approval
+// that it settles: the one under which it was asked for, unless that was declined
+// or its time was up before anything was held; then both are the request's own.
+func (s *Service) HoldRef(ctx context.Context, v Reversal) (ref string, approval int64, err error) {
+	if v.Approval != 0 {
+		a, err := s.accounts.Approval(ctx, v.Approval)
+		if err != nil {
+			return "", 0, err
+		}
+		if a.State == accounts.ApprovalPending || a.State == accounts.ApprovalApproved {
+			return a.Ref, a.ID, nil
+		}
+	}
+	return fmt.Sprintf("reversal_hold:%d", v.Entry), 0, nil
+}
+
+// EndRef is the Ref of the entry that ends the hold, whichever way it goes.
+func (v Reversal) EndRef() string { return fmt.Sprintf("reversal:%d", v.Entry) }
 
 // AskReversal disputes a deposit of the operator's till, by its receipt, within
 // 24 hours and at most once: asking again gives the request of the first time,
@@ -129,7 +147,7 @@ func (s *Service) hold(ctx context.Context, k claim, made ledger.Receipt, c acco
 	if err != nil || v.State != "asked" {
 		return v, emptied(v, err)
 	}
-	held, err := s.holdWhatIsThere(ctx, k, made, c)
+	held, err := s.holdWhatIsThere(ctx, v, k, made, c)
 	if err != nil {
 		return Reversal{}, err
 	}
@@ -157,8 +175,11 @@ func emptied(v Reversal, err error) error {
 
 // holdWhatIsThere posts the hold. The customer may be spending at this moment:
 // then it is tried with what is left.
-func (s *Service) holdWhatIsThere(ctx context.Context, k claim, made ledger.Receipt, c accounts.Customer) (money.Amount, error) {
-	ref := holdRef(made.ID)
+func (s *Service) holdWhatIsThere(ctx context.Context, v Reversal, k claim, made ledger.Receipt, c accounts.Customer) (money.Amount, error) {
+	ref, approval, err := s.HoldRef(ctx, v)
+	if err != nil {
+		return 0, err
+	}
 	for {
 		wallet, err := s.accounts.Book().Account(ctx, c.Wallet)
 		if err != nil {
@@ -180,7 +201,7 @@ func (s *Service) holdWhatIsThere(ctx context.Context, k claim, made ledger.Rece
 			Ref: ref, Kind: "hold",
 			Postings: []ledger.Posting{{Why: ledger.Reversed, Debit: c.Wallet, Credit: s.accounts.House().Held, Amount: a}},
 			Memo:     map[string]string{"from": string(c.Phone), "from_name": c.Name, "to": k.to, "to_name": "Held", "disputes": made.Code},
-			Rider:    accounts.Rider{Owed: k.owed(s.accounts.Money(a))},
+			Rider:    accounts.Rider{Approval: approval, Owed: k.owed(s.accounts.Money(a))},
 		}, map[ledger.AccountID]accounts.Side{c.Wallet: accounts.Payer})
 		refused, _ := errors.AsType[ledger.Refusal](err)
 		switch {
@@ -355,11 +376,15 @@ func (s *Service) settled(ctx context.Context, v Reversal, t Till, approve bool)
 // one Ref.
 func (s *Service) settle(ctx context.Context, v Reversal, t Till, approve bool) (ledger.Receipt, error) {
 	book := s.accounts.Book()
-	ref := fmt.Sprintf("reversal:%d", v.Entry)
+	ref := v.EndRef()
 	if r, err := book.ByRef(ctx, ref); !errors.Is(err, ledger.ErrNotFound) {
 		return r, err
 	}
-	hold, err := book.ByRef(ctx, holdRef(ledger.EntryID(v.Entry)))
+	under, _, err := s.HoldRef(ctx, v)
+	if err != nil {
+		return ledger.Receipt{}, err
+	}
+	hold, err := book.ByRef(ctx, under)
 	if err != nil {
 		return ledger.Receipt{}, err
 	}

@@ -23,8 +23,11 @@ const sentPerMonth = 3
 
 const (
 	sqlNewSent = `
-insert into reversal_request (id, entry, receipt, payer, customer, amount, reason, asked_by, asked_at)
-values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8) on conflict (entry) do nothing`
+insert into reversal_request (id, entry, receipt, payer, customer, amount, reason, asked_by, asked_at, approval)
+values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (entry) do nothing`
+	sqlAskedBack = `
+select id from approval
+where customer = $1 and kind = 'hold' and params ->> 'receipt' = $2 and state = 'pending' and expires_at > $3 order by id desc limit 1`
 	sqlOneAtATime = `select id from customer where id = $1 for update`
 	sqlSentSince  = `select count(*) from reversal_request where payer = $1 and asked_at >= $2`
 	sqlGiveBack   = `
@@ -34,63 +37,128 @@ where id = $1 and customer = $2 and payer is not null and state = 'held' and obj
 
 // AskSentBack asks for money back that the customer has sent, by its receipt,
 // within 24 hours and once: asking again gives the request of the first time, and
-// completes one that broke off; fresh tells the first. Refusals: payer_frozen (his own account),
-// checks_spent, no_receipt (it is none of his entries), not_sent (he has not sent
-// it), reverse_late, reverses_spent, reverse_empty (the payee has nothing left).
-func (s *Service) AskSentBack(ctx context.Context, c accounts.Customer, code string) (v Reversal, fresh bool, err error) {
-	if c.Frozen {
-		return Reversal{}, false, accounts.Refuse("payer_frozen")
-	}
-	line, err := s.accounts.CheckReceipt(ctx, c, code)
+// completes one that broke off. The caller has checked the PIN. What he has asked
+// for by SMS before, in time, is settled by it. Refusals: payer_frozen (his own
+// account), checks_spent, no_receipt (it is none of his entries), not_sent (he has
+// not sent it), reverse_late, reverses_spent, reverse_empty (the payee has nothing
+// left), reverse_stopped (the payee's wallet gives nothing), reverse_done (it was
+// decided already).
+func (s *Service) AskSentBack(ctx context.Context, c accounts.Customer, code string) (Reversal, error) {
+	made, payee, err := s.sent(ctx, c, code)
 	if err != nil {
-		return Reversal{}, false, err
-	}
-	made, err := s.accounts.Book().ByCode(ctx, line.Code)
-	switch {
-	case err != nil:
-		return Reversal{}, false, err
-	case made.Kind != "send" || len(made.Postings) == 0 || made.Postings[0].Debit != c.Wallet:
-		return Reversal{}, false, accounts.Refuse("not_sent")
-	}
-	payee, err := s.accounts.ByWallet(ctx, made.Postings[0].Credit)
-	if err != nil {
-		return Reversal{}, false, err
+		return Reversal{}, err
 	}
 	err = s.pool.InTx(ctx, func(tx *db.Tx) error {
-		fresh = false
 		var id int64
 		if err := tx.Get(ctx, &id, sqlOneAtATime, c.ID); err != nil {
 			return err
 		}
-		var first Reversal
-		if err := tx.Get(ctx, &first, sqlReversalOf, int64(made.ID)); !errors.Is(err, sql.ErrNoRows) {
-			return err // nil: it was asked before
-		}
-		if tx.Now.Sub(made.At) > reversalWindow {
-			return accounts.Refuse("reverse_late")
-		}
-		day := tx.Now.In(s.accounts.Country().Zone)
-		n, month := 0, time.Date(day.Year(), day.Month(), 1, 0, 0, 0, 0, day.Location())
-		if err := tx.Get(ctx, &n, sqlSentSince, c.ID, month); err != nil {
+		var approval sql.NullInt64
+		if err := tx.Get(ctx, &approval, sqlAskedBack, c.ID, made.Code, tx.Now); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if n >= sentPerMonth {
-			return accounts.Refuse("reverses_spent")
+		first, err := s.mayAskBack(ctx, tx, c, made, approval.Valid)
+		if err != nil || first.ID != 0 {
+			return err
 		}
-		rows, err := tx.Exec(ctx, sqlNewSent, int64(made.ID), made.Code, c.ID, payee.ID, int64(made.Postings[0].Amount), "sent to a wrong number", string(c.Phone), tx.Now)
-		if fresh = rows == 1; err != nil || !fresh {
+		n, err := tx.Exec(ctx, sqlNewSent, int64(made.ID), made.Code, c.ID, payee.ID, int64(made.Postings[0].Amount), "sent to a wrong number", string(c.Phone), tx.Now, approval)
+		if err != nil || n == 0 {
 			return err
 		}
 		return s.Log(ctx, tx, LogEntry{Actor: customerSubject(c.ID), Action: "sent_back_ask", Subject: "receipt:" + made.Code, After: s.accounts.Money(made.Postings[0].Amount)})
 	})
 	if err != nil {
-		return Reversal{}, false, fmt.Errorf("agents: asking for %s back: %w", made.Code, err)
+		return Reversal{}, fmt.Errorf("agents: asking for %s back: %w", made.Code, err)
 	}
-	v, err = s.hold(ctx, sentClaim(s, made, c, payee), made, payee)
-	if errors.Is(err, ErrNothingLeft) {
-		err = accounts.Refuse("reverse_empty")
+	v, err := s.hold(ctx, sentClaim(s, made, c, payee), made, payee)
+	switch {
+	case errors.Is(err, ErrNothingLeft):
+		return v, accounts.Refuse("reverse_empty")
+	case accounts.Refused(err, "payer_frozen"), accounts.Refused(err, "payer_blocked"): // it is the payee who cannot pay
+		return v, accounts.Refuse("reverse_stopped")
+	case err == nil && v.State != "held":
+		return v, accounts.Refuse("reverse_done")
 	}
-	return v, fresh, err
+	return v, err
+}
+
+// AskOwnBack asks the customer to confirm with the PIN that he wants sent money
+// back, as he has said by a channel that proves nothing: holding it is moving it.
+// held is not nil when that is done already. Refusals as in AskSentBack, of what
+// can be known without touching the payee's wallet; the same ref again as in
+// accounts.Ask.
+func (s *Service) AskOwnBack(ctx context.Context, ref string, c accounts.Customer, code string) (a accounts.Approval, held *Reversal, err error) {
+	made, payee, err := s.sent(ctx, c, code)
+	if err != nil {
+		return a, nil, err
+	}
+	var first Reversal
+	err = s.pool.InTx(ctx, func(tx *db.Tx) (err error) {
+		first, err = s.mayAskBack(ctx, tx, c, made, false)
+		return err
+	})
+	switch {
+	case err != nil:
+		return a, nil, fmt.Errorf("agents: asking for %s back: %w", made.Code, err)
+	case first.State == "held":
+		return a, &first, nil
+	case first.State == "empty":
+		return a, nil, accounts.Refuse("reverse_empty")
+	case first.ID != 0 && first.State != "asked":
+		return a, nil, accounts.Refuse("reverse_done")
+	}
+	a, err = s.accounts.Ask(ctx, accounts.Ask{
+		Ref: ref, Kind: "hold", Customer: c, AskerName: payee.Name, AskedBy: c.Phone, Amount: made.Postings[0].Amount,
+		Params: map[string]string{"to": string(payee.Phone), "receipt": made.Code},
+	})
+	return a, nil, err
+}
+
+// sent is an entry by which the customer has sent money to another.
+func (s *Service) sent(ctx context.Context, c accounts.Customer, code string) (made ledger.Receipt, payee accounts.Customer, err error) {
+	if c.Frozen {
+		return made, payee, accounts.Refuse("payer_frozen")
+	}
+	line, err := s.accounts.CheckReceipt(ctx, c, code)
+	if err != nil {
+		return made, payee, err
+	}
+	made, err = s.accounts.Book().ByCode(ctx, line.Code)
+	switch {
+	case err != nil:
+		return made, payee, err
+	case made.Kind != "send" || len(made.Postings) == 0 || made.Postings[0].Debit != c.Wallet:
+		return made, payee, accounts.Refuse("not_sent")
+	}
+	payee, err = s.accounts.ByWallet(ctx, made.Postings[0].Credit)
+	return made, payee, err
+}
+
+// mayAskBack gives the request of the first time, or tells whether there may be
+// one; asked says that the customer has asked for it in time.
+func (s *Service) mayAskBack(ctx context.Context, tx *db.Tx, c accounts.Customer, made ledger.Receipt, asked bool) (first Reversal, err error) {
+	if err := tx.Get(ctx, &first, sqlReversalOf, int64(made.ID)); !errors.Is(err, sql.ErrNoRows) {
+		return first, err
+	}
+	if !asked && tx.Now.Sub(made.At) > reversalWindow {
+		return first, accounts.Refuse("reverse_late")
+	}
+	day := tx.Now.In(s.accounts.Country().Zone)
+	n, month := 0, time.Date(day.Year(), day.Month(), 1, 0, 0, 0, 0, day.Location())
+	if err := tx.Get(ctx, &n, sqlSentSince, c.ID, month); err != nil {
+		return first, err
+	}
+	if n >= sentPerMonth {
+		return first, accounts.Refuse("reverses_spent")
+	}
+	return first, nil
+}
+
+// settleSentBack holds what was asked for by SMS and confirmed with the PIN. The
+// hold itself settles the approval.
+func (s *Service) settleSentBack(ctx context.Context, c accounts.Customer, a accounts.Approval) (accounts.Done, error) {
+	v, err := s.AskSentBack(ctx, c, a.Params["receipt"])
+	return accounts.Done{Code: v.Receipt, Amount: v.Held, Name: a.AskerName}, err
 }
 
 // sentClaim is what the hold of sent money says, and to whom.

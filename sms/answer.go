@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tuma/accounts"
+	"tuma/agents"
 	"tuma/internal/money"
 	"tuma/internal/text"
 )
@@ -19,7 +20,7 @@ import (
 // for them.
 var Refusals = []string{
 	"self", "payee_unregistered", "payee_frozen", "below_min", "over_entry", "over_day", "insufficient", "payer_frozen", "payer_blocked",
-	"till_unknown", "till_closed", "lookups_spent", "no_receipt", "checks_spent", "bad_lang", "not_sent", "reverse_late", "reverse_empty", "reverses_spent",
+	"till_unknown", "till_closed", "lookups_spent", "no_receipt", "checks_spent", "bad_lang", "not_sent", "reverse_late", "reverse_empty", "reverses_spent", "reverse_done",
 }
 
 // How much of a mini statement and of names answers have room for.
@@ -43,9 +44,9 @@ func (b *Inbox) do(ctx context.Context, in Inbound, c accounts.Customer, cmd com
 	case cmdCheck:
 		return b.checkReceipt(ctx, c, cmd.receipt)
 	case cmdReverse:
-		return b.reverse(ctx, c, cmd.receipt)
+		return b.reverse(ctx, in, c, cmd.receipt)
 	case cmdForward:
-		return b.forward(ctx, c, cmd.receipt)
+		return b.forward(ctx, in, c, cmd.receipt)
 	case cmdLanguage:
 		return answer{name: "language", lang: cmd.speak}, b.accounts.SetLang(ctx, c, cmd.speak)
 	case cmdMenu:
@@ -102,22 +103,14 @@ func (b *Inbox) ask(ctx context.Context, in Inbound, c accounts.Customer, cmd co
 	if cmd.name == cmdAirtime && cmd.number == "" {
 		cmd.number = c.Phone
 	}
-	open, err := b.accounts.Approvals(ctx, c)
-	if err != nil {
-		return answer{}, err
-	}
-	own := 0
-	for _, a := range open {
-		switch {
-		case !a.Own():
-		case a.Kind == cmd.name && a.Amount == cmd.amount && a.Params["to"] == string(cmd.number) && a.Params["till"] == cmd.till && a.Ref != in.key():
-			return b.waits(cmd, a.Amount, a.Fee), nil
-		default:
-			own++
-		}
-	}
-	if own >= openAsked {
-		return answer{name: "many_asked", holes: text.Holes{"waiting": strconv.Itoa(own)}}, nil
+	first, full, err := b.asked(ctx, in, c, func(a accounts.Approval) bool {
+		return a.Kind == cmd.name && a.Amount == cmd.amount && a.Params["to"] == string(cmd.number) && a.Params["till"] == cmd.till
+	})
+	switch {
+	case err != nil || full.name != "":
+		return full, err
+	case first.ID != 0:
+		return b.waits(cmd, first.Amount, first.Fee), nil
 	}
 	var a accounts.Approval
 	switch cmd.name {
@@ -129,6 +122,26 @@ func (b *Inbox) ask(ctx context.Context, in Inbound, c accounts.Customer, cmd co
 		a, err = b.accounts.AskAirtime(ctx, in.key(), c, cmd.number, cmd.amount)
 	}
 	return b.waits(cmd, a.Amount, a.Fee), err
+}
+
+// asked finds among what the customer has asked for in other messages, and not
+// answered, the same; full is the answer when it is not there and no more may wait.
+func (b *Inbox) asked(ctx context.Context, in Inbound, c accounts.Customer, same func(accounts.Approval) bool) (first accounts.Approval, full answer, err error) {
+	open, err := b.accounts.Approvals(ctx, c)
+	own := 0
+	for _, a := range open {
+		switch {
+		case !a.Own():
+		case same(a) && a.Ref != in.key():
+			return a, answer{}, nil
+		default:
+			own++
+		}
+	}
+	if own >= openAsked {
+		full = answer{name: "many_asked", holes: text.Holes{"waiting": strconv.Itoa(own)}}
+	}
+	return first, full, err
 }
 
 // waits says what waits for the PIN. The payee's name is not part of it: it would
@@ -153,22 +166,33 @@ func (b *Inbox) checkReceipt(ctx context.Context, c accounts.Customer, code stri
 	return answer{name: name, holes: h}, nil
 }
 
-// reverse asks for money back that the customer has sent. The receipt is the proof:
-// nobody but the two parties knows it, and what is held can only go to one of them.
-// The hold has told the customer when it is new.
-func (b *Inbox) reverse(ctx context.Context, c accounts.Customer, code string) (answer, error) {
-	v, fresh, err := b.agents.AskSentBack(ctx, c, code)
-	if err != nil || fresh {
-		return answer{}, err
+// reverse has the customer asked whether money that he has sent is to be held and
+// asked back. The receipt proves nothing: the payee has it, too, and whoever reads
+// his messages.
+func (b *Inbox) reverse(ctx context.Context, in Inbound, c accounts.Customer, code string) (answer, error) {
+	a, full, err := b.asked(ctx, in, c, func(a accounts.Approval) bool { return a.Kind == "hold" && a.Params["receipt"] == code })
+	if err != nil || full.name != "" {
+		return full, err
 	}
-	return answer{name: "held", holes: text.Holes{"code": v.Receipt, "amount": b.accounts.Money(v.Held)}}, nil
+	if a.ID == 0 {
+		var held *agents.Reversal
+		a, held, err = b.agents.AskOwnBack(ctx, in.key(), c, code)
+		if err != nil {
+			return answer{}, err
+		}
+		if held != nil {
+			return answer{name: "held", holes: text.Holes{"code": held.Receipt, "amount": b.accounts.Money(held.Held)}}, nil
+		}
+	}
+	return answer{name: "asked_reverse", holes: text.Holes{
+		"code": code, "amount": b.accounts.Money(a.Amount), "name": accounts.ShortName(text.GSM7(a.AskerName), answerName)}}, nil
 }
 
 // forward deals with a confirmation that was sent on to us: whoever has paid by
 // mistake wants it back, everybody else wants to know whether it is true.
-func (b *Inbox) forward(ctx context.Context, c accounts.Customer, code string) (answer, error) {
-	a, err := b.reverse(ctx, c, code)
-	if accounts.Refused(err, "not_sent") || accounts.Refused(err, "reverse_late") {
+func (b *Inbox) forward(ctx context.Context, in Inbound, c accounts.Customer, code string) (answer, error) {
+	a, err := b.reverse(ctx, in, c, code)
+	if accounts.Refused(err, "not_sent") || accounts.Refused(err, "reverse_late") || a.name == "many_asked" {
 		return b.checkReceipt(ctx, c, code)
 	}
 	return a, err

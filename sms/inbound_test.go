@@ -457,8 +457,8 @@ func TestPINsInMessages(t *testing.T) {
 	}
 }
 
-// Forwarding the confirmation holds what is still there, once; the payee's word
-// gives it back.
+// Forwarding the confirmation moves nothing: the payer is asked for the PIN. With it
+// what is still there is held, once; the payee's word gives it back.
 func TestAConfirmationSentOn(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -467,12 +467,22 @@ func TestAConfirmationSentOn(t *testing.T) {
 	done, err := d.accounts.Send(ctx, "pay", d.asha, barakasPhone, 500*shilling)
 	d.must(err)
 	forward := done.Code + " Confirmed. Ksh500.00 sent to BARAKA OTIENO 0712000002 on 22/11/26 at 9:15 AM."
-	if got := d.texts(barakasPhone, forward); !strings.HasPrefix(got, done.Code+" ni ya kweli") { // who has got it wants to know whether it is true
+	if got := d.texts(barakasPhone, forward); !strings.HasPrefix(got, done.Code+" ni ya kweli: Ksh500.00 zilipokelewa") { // who has got it wants to know whether it is true
 		t.Error(got)
 	}
-	if got := d.texts(ashasPhone, forward); !strings.Contains(got, "Ksh500.00 of "+done.Code+" is held") || strings.Contains(got, "|") {
-		t.Error(got)
+	asked := done.Code + " is real. Want Ksh500.00 back from BARAKA OTIENO? Nothing is held yet: dial *334#, choose 9 and confirm with your PIN within 24 hours."
+	d.wants(d.texts(ashasPhone, forward), asked)
+	d.wants(d.texts(ashasPhone, "reverse "+done.Code), asked) // no second question
+	if disputes, err := d.agents.Disputes(ctx, d.baraka); err != nil || len(disputes) != 0 {
+		t.Errorf("held without the PIN: %+v, %v", disputes, err)
 	}
+	open, err := d.accounts.Approvals(ctx, d.asha)
+	d.must(err)
+	if len(open) != 1 || !open[0].Own() || open[0].Kind != "hold" {
+		t.Fatalf("%+v", open)
+	}
+	_, err = d.accounts.Approve(ctx, d.asha, open[0].ID)
+	d.must(err)
 	d.wants(d.texts(ashasPhone, "reverse "+done.Code), "Ksh500.00 of "+done.Code+" is held already. We ask who has got it whether it may go back, and an SMS tells you what is decided.")
 	disputes, err := d.agents.Disputes(ctx, d.baraka)
 	d.must(err)
@@ -483,6 +493,7 @@ func TestAConfirmationSentOn(t *testing.T) {
 	if balance, err := d.accounts.Balance(ctx, d.asha); err != nil || balance != (1000-7)*shilling {
 		t.Errorf("asha has %d, %v", balance, err)
 	}
+	d.wants(d.texts(ashasPhone, forward), "Not done. reverse_done in en")
 	d.waits(25 * time.Hour)
 	d.wants(d.texts("+254733000001", forward), "This number is not on Tuma. Dial *334# to register, or visit an agent with your ID.")
 }

@@ -88,7 +88,7 @@ func whatWaits(ctx context.Context, s *Step) error {
 const listedName = 12
 
 // showApproval puts what the customer is asked for into the words. What he has
-// asked for himself has words of its own: is_send, is_withdraw, is_airtime.
+// asked for himself has words of its own: is_send, is_withdraw, is_airtime, is_hold.
 func showApproval(ctx context.Context, s *Step) error {
 	if err := loadApproval(ctx, s); err != nil || s.Answers.Own == "" {
 		return err
@@ -109,6 +109,8 @@ func loadApproval(ctx context.Context, s *Step) error {
 	if a.Own() {
 		s.Answers.Own = a.Kind
 		s.Put("number", s.Number(phone.Number(a.Params["to"])))
+		s.Put("code", a.Params["receipt"])
+		s.Answers.Receipt = a.Params["receipt"]
 		a.Asker = a.Params["till"]
 	}
 	s.Put("till", a.Asker, "name", s.Person(a.AskerName), "amount", s.Money(a.Amount), "fee", s.Money(a.Fee), "total", s.Money(a.Total))
@@ -192,6 +194,16 @@ func object(ctx context.Context, s *Step) error {
 
 func agree(ctx context.Context, s *Step) error {
 	return gone(s.Agents.Agree(ctx, s.Customer, s.Answers.Chosen.ID))
+}
+
+// giveBack is as agree, of what another customer has sent: it goes back at once.
+func giveBack(ctx context.Context, s *Step, _ string) error {
+	d, err := s.Agents.Dispute(ctx, s.Customer, s.Answers.Chosen.ID)
+	if err != nil {
+		return gone(err)
+	}
+	s.Ref = d.EndRef()
+	return agree(ctx, s)
 }
 
 func gone(err error) error {

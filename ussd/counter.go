@@ -155,7 +155,9 @@ func undo(ctx context.Context, s *Step, _ string) error {
 	if err != nil {
 		return refusing(err)
 	}
-	s.Ref = v.HoldRef()
+	if s.Ref, _, err = s.Agents.HoldRef(ctx, v); err != nil {
+		return err
+	}
 	s.Put("amount", s.Money(v.Held))
 	return nil
 }

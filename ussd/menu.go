@@ -61,7 +61,7 @@ func Tree() Menu {
 		// What others have asked for; a pushed session begins at the second
 		"approvals":    {Before: listApprovals, Ask: Listed, Then: "waiting"},
 		"waiting":      {Before: whatWaits, Else: Else{"is_dispute": "dispute", "is_sent": "sent_dispute"}, Then: "approval"},
-		"approval":     {Before: showApproval, Else: Else{"is_send": "own_send", "is_withdraw": "own_withdraw", "is_airtime": "own_airtime"}, Pick: Pick{"approve", "decline"}},
+		"approval":     {Before: showApproval, Else: Else{"is_send": "own_send", "is_withdraw": "own_withdraw", "is_airtime": "own_airtime", "is_hold": "own_hold"}, Pick: Pick{"approve", "decline"}},
 		"approve":      {Before: showApproval, Ask: PIN, Pay: approve, Then: "approved"},
 		"approved":     {End: true},
 		"decline":      {Before: decline, Then: "declined"},
@@ -72,15 +72,17 @@ func Tree() Menu {
 		"agree":        {Before: showDispute, Ask: PIN, Do: agree, Then: "agreed"},
 		"agreed":       {End: true},
 		"sent_dispute": {Before: showDispute, Pick: Pick{"object", "give_back"}}, // money that another says was sent by mistake
-		"give_back":    {Before: showDispute, Ask: PIN, Do: agree, Then: "given_back"},
+		"give_back":    {Before: showDispute, Ask: PIN, Pay: giveBack, Then: "given_back"},
 		"given_back":   {End: true},
 
 		// What the customer has asked for by SMS
 		"own_send":     {Pick: Pick{"confirm", "decline"}},
 		"own_withdraw": {Pick: Pick{"confirm", "decline"}},
 		"own_airtime":  {Pick: Pick{"confirm", "decline"}},
+		"own_hold":     {Pick: Pick{"ask_back", "decline"}},
 		"confirm":      {Before: loadApproval, Ask: PIN, Pay: approve, Then: "confirmed"},
 		"confirmed":    {End: true},
+		"ask_back":     {Before: loadApproval, Ask: PIN, Pay: reverse, Then: "reversed"},
 
 		"account":     {Pick: Pick{"balance", "mini", "change_pin", "language", "limits", "check", "reverse"}},
 		"balance":     {Ask: PIN, Do: balance, Then: "balance_is"},
@@ -96,7 +98,7 @@ func Tree() Menu {
 		"check_in":    {End: true},
 		"check_out":   {End: true},
 		"reverse":     {Before: listSent, Ask: Listed, Then: "reverse_pin"},
-		"reverse_pin": {Before: showSent, Ask: PIN, Do: reverse, Then: "reversed"},
+		"reverse_pin": {Before: showSent, Ask: PIN, Pay: reverse, Then: "reversed"},
 		"reversed":    {End: true},
 
 		// Choosing a PIN: a new one, the first one, or getting a locked one back
@@ -209,7 +211,7 @@ func refusals() map[string]Outcome {
 		"day_is_open": EndsWith, "day_not_open": EndsWith, "reference_used": EndsWith, "other_network": AskAgain, "no_operator": AskAgain,
 		"no_deposit": AskAgain, "too_late": EndsWith, "nothing_left": EndsWith,
 		// What was asked for
-		"no_receipt": EndsWith, "checks_spent": EndsWith, "not_sent": EndsWith, "no_sent": EndsWith, "reverse_late": EndsWith, "reverse_empty": EndsWith, "reverses_spent": EndsWith, "approval_gone": EndsWith, "price_changed": EndsWith,
+		"no_receipt": EndsWith, "checks_spent": EndsWith, "not_sent": EndsWith, "no_sent": EndsWith, "reverse_late": EndsWith, "reverse_empty": EndsWith, "reverses_spent": EndsWith, "reverse_stopped": EndsWith, "reverse_done": EndsWith, "approval_gone": EndsWith, "price_changed": EndsWith,
 		// Not now
 		"frozen": EndsWith, "not_allowed": EndsWith, "out_of_hours": EndsWith, "payer_frozen": EndsWith, "payer_blocked": EndsWith, "too_soon": EndsWith, "busy": EndsWith,
 	}

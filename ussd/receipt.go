@@ -75,12 +75,14 @@ func showSent(ctx context.Context, s *Step) error {
 
 // reverse asks for it back. Its hold has a ref of its own: what was sent is asked
 // back once, whichever session it is done in.
-func reverse(ctx context.Context, s *Step) error {
-	v, _, err := s.Agents.AskSentBack(ctx, s.Customer, s.Answers.Receipt)
+func reverse(ctx context.Context, s *Step, _ string) error {
+	v, err := s.Agents.AskSentBack(ctx, s.Customer, s.Answers.Receipt)
 	if err != nil {
 		return err
 	}
-	s.Ref = v.HoldRef()
+	if s.Ref, _, err = s.Agents.HoldRef(ctx, v); err != nil {
+		return err
+	}
 	s.Put("amount", s.Money(v.Held))
 	return nil
 }
