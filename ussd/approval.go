@@ -1,6 +1,7 @@
 package ussd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -177,13 +178,17 @@ func cancelCashOut(ctx context.Context, s *Step) error {
 	return s.Agents.CancelAsked(ctx, s.Operator, s.Answers.Chosen.ID)
 }
 
-// showDispute puts into the words what a till says of a deposit.
+// showDispute puts into the words what a till says of a deposit, or who has sent
+// what he asks back.
 func showDispute(ctx context.Context, s *Step) error {
 	d, err := s.Agents.Dispute(ctx, s.Customer, s.Answers.Chosen.ID)
 	if err != nil {
 		return gone(err)
 	}
-	s.Put("till", d.Till, "name", s.Person(d.TillName), "code", d.Receipt, "amount", s.Money(d.Held))
+	s.Put("till", d.Till, "name", s.Person(cmp.Or(d.TillName, d.FromName)), "code", d.Receipt, "amount", s.Money(d.Held))
+	if d.From != "" {
+		s.Put("number", s.Number(d.From))
+	}
 	return nil
 }
 
