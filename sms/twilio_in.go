@@ -1,8 +1,10 @@
 package sms
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/twilio/twilio-go/client"
@@ -16,6 +18,12 @@ import (
 // counts once by its SID.
 
 const twilioName = "twilio"
+
+// twilioSID is the shape of a message's SID. Names and values are signed without
+// anything between them, so that a signature is good, too, when a field's end is
+// moved: MessageSid=SM1NumMedia0 in place of MessageSid=SM1&NumMedia=0. Such a
+// message would not be known to have come before.
+var twilioSID = regexp.MustCompile(`^(SM|MM)[0-9a-fA-F]{32}$`)
 
 // twilioForm is a form that Twilio has signed for this account.
 func (h *webhooks) twilioForm(r *http.Request) (url.Values, error) {
@@ -38,6 +46,9 @@ func (h *webhooks) twilioForm(r *http.Request) (url.Values, error) {
 	}
 	if !signed {
 		return nil, errRefused
+	}
+	if !twilioSID.MatchString(form.Get("MessageSid")) {
+		return nil, errors.New("MessageSid is not Twilio's")
 	}
 	if ref := r.URL.Query().Get("ref"); ref != "" { // ours, of the status callback; signed with the address
 		form.Set("ref", ref)

@@ -99,13 +99,14 @@ func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	c := serveCallbacks(t)
 	// As captured; the signatures are those of npm's twilio for the token of the tests.
-	inTwilio := "ToCountry=KE&ToState=&SmsMessageSid=SM1&NumMedia=0&ToCity=&FromZip=&SmsSid=SM1&FromState=&SmsStatus=received&FromCity=&Body=Sal%C3%ADo+%26+%F0%9F%98%80&FromCountry=KE&To=%2B15005550006&ToZip=&NumSegments=1&MessageSid=SM1&AccountSid=" + account + "&From=%2B254712000001&ApiVersion=2010-04-01"
+	const sid1, sid2 = "SM00000000000000000000000000000001", "SM00000000000000000000000000000002"
+	inTwilio := "ToCountry=KE&ToState=&SmsMessageSid=" + sid1 + "&NumMedia=0&ToCity=&FromZip=&SmsSid=" + sid1 + "&FromState=&SmsStatus=received&FromCity=&Body=Sal%C3%ADo+%26+%F0%9F%98%80&FromCountry=KE&To=%2B15005550006&ToZip=&NumSegments=1&MessageSid=" + sid1 + "&AccountSid=" + account + "&From=%2B254712000001&ApiVersion=2010-04-01"
 	status := func(s string) string {
-		return "SmsSid=SM2&SmsStatus=" + s + "&MessageStatus=" + s + "&To=%2B254712000001&MessageSid=SM2&AccountSid=" + account + "&From=%2B15005550006&ApiVersion=2010-04-01&ErrorCode=30003"
+		return "SmsSid=" + sid2 + "&SmsStatus=" + s + "&MessageStatus=" + s + "&To=%2B254712000001&MessageSid=" + sid2 + "&AccountSid=" + account + "&From=%2B15005550006&ApiVersion=2010-04-01&ErrorCode=30003"
 	}
 	at, kannel := "/sms/africastalking/"+secretInPath, "/sms/kannel/"+secretInPath
 	signed := signatures(t, []toSign{{public + "/sms/twilio/inbound", fields(t, inTwilio)}, {public + "/sms/twilio/status?ref=7-8", fields(t, status("undelivered"))}, {public + "/sms/twilio/status?ref=7-8", fields(t, status("dancing"))}})
-	twilioIn := &Inbound{Gateway: "twilio", ID: "SM1", From: asha, To: "+15005550006", Text: "Salío & 😀"}
+	twilioIn := &Inbound{Gateway: "twilio", ID: sid1, From: asha, To: "+15005550006", Text: "Salío & 😀"}
 	for _, test := range []struct {
 		name, method, path, body, signature string
 		status                              int
@@ -115,8 +116,9 @@ func TestCallbacks(t *testing.T) {
 		state                               outbox.State
 	}{
 		{"twilio message", "POST", "/sms/twilio/inbound", inTwilio, signed[0], 200, `<?xml version="1.0" encoding="UTF-8"?><Response/>`, twilioIn, "", "", 0},
-		{"twilio report", "POST", "/sms/twilio/status?ref=7-8", status("undelivered"), signed[1], 200, "", nil, "twilio", "SM2", outbox.Failed},
+		{"twilio report", "POST", "/sms/twilio/status?ref=7-8", status("undelivered"), signed[1], 200, "", nil, "twilio", sid2, outbox.Failed},
 		{"twilio report of a status to come", "POST", "/sms/twilio/status?ref=7-8", status("dancing"), signed[2], 200, "", nil, "", "", 0},
+		{"twilio message whose SID's end was moved", "POST", "/sms/twilio/inbound", strings.Replace(strings.Replace(inTwilio, "&NumMedia=0", "", 1), "&MessageSid="+sid1, "&MessageSid="+sid1+"NumMedia0", 1), signed[0], 400, "MessageSid is not Twilio's\n", nil, "", "", 0},
 		{"twilio by GET", "GET", "/sms/twilio/inbound?" + inTwilio, "", signed[0], 405, "Method Not Allowed\n", nil, "", "", 0},
 
 		{"africastalking message", "POST", at + "/inbound", "date=2026-11-22+09%3A15%3A00&from=%2B254712000001&id=ATXid_1&linkId=L&text=BAL+%E2%82%AC&to=20334&networkCode=63902", "", 200, "", &Inbound{Gateway: "africastalking", ID: "ATXid_1", From: asha, To: "20334", Text: "BAL €"}, "", "", 0},

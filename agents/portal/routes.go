@@ -100,3 +100,11 @@ func operatorRoutes() []route {
 		{method: get, path: "/agents/log", right: agents.ActLogView, serve: (*call).ownLog, menu: "log"},
 	}
 }
+
+// Routes are the method and path of every address, for who tries them all.
+func Routes() (list []string) {
+	for _, r := range routes() {
+		list = append(list, r.method+" "+r.path)
+	}
+	return list
+}

@@ -12,16 +12,6 @@ import (
 	"time"
 )
 
-// hostile is what people, and worse, key in. None of it is an answer to any
-// question of the menu.
-var hostile = []string{
-	"", " ", "-1", "-0.01", "+-5", "0.00", "0,0", "000", "1e3", "1E309", "0x10", "0b11", "1_000", "NaN", "Infinity", "0.1+0.2", "1.001", "1..5", ".", ",", "1,,0",
-	"9223372036854775807", "9223372036854775808", "18446744073709551616", "-9223372036854775808", "10000000000000.01", strings.Repeat("9", 150), strings.Repeat("9", 400),
-	"\u0661\u0660\u0660", "\uff11\uff10\uff10", "1\u2068\u2069", "100\u200b", "100\x00", "\x00", "1\r\n2", "\r\nSet-Cookie: a=b", "\x1b[2J", "\x7f", "\u202e001",
-	"\xff\xfe", "\xc3\x28", "\xed\xa0\x80", "1*2*3", "*", "#", "**", "1#", "' or '1'='1", "1; drop table account; --", "1' union select mac from pin --", "$1", "%s%n%x",
-	"{{.}}", "{brand}", "${jndi:ldap://x}", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "../../etc/passwd", "$(id)", "`id`", "\U0001F4B8", "a\u0301",
-}
-
 // asking are the screens that ask, and how to get there. Of two that look the
 // same the name is the first one's.
 var asking = []struct{ number, path, screen string }{

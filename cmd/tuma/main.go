@@ -30,6 +30,7 @@ type commands struct {
 	Reconcile reconcileCommand `cmd:"" help:"Compare people's own accounts with the books."`
 	Torture   tortureCommand   `cmd:"" help:"Break everything around the book and prove that it holds."`
 	Rehearse  rehearseCommand  `cmd:"" help:"Practise the bad day: a restore, a failover."`
+	Attack    attackCommand    `cmd:"" help:"Attack an installation of its own and prove that it holds."`
 	Agent     agentCommand     `cmd:"" help:"Create agents."`
 	Till      tillCommand      `cmd:"" help:"Create tills."`
 	Operator  operatorCommand  `cmd:"" help:"Put people at tills."`

@@ -104,10 +104,10 @@ func (s *site) settings(more map[string]string) (map[string]string, error) {
 	return set, nil
 }
 
-// open starts so many processes of the service, and waits until they answer.
+// open starts so many more processes of the service, and waits until all answer.
 func (s *site) open(ctx context.Context, n int, set map[string]string) error {
-	for i := range n {
-		t := &instance{name: fmt.Sprintf("serve-%d", i+1), dir: s.dir, set: set, ready: make(chan struct{})}
+	for range n {
+		t := &instance{name: fmt.Sprintf("serve-%d", len(s.instances)+1), dir: s.dir, set: set, ready: make(chan struct{})}
 		s.instances = append(s.instances, t)
 		go t.run(ctx)
 	}
@@ -142,13 +142,12 @@ type instance struct {
 	name, dir string
 	set       map[string]string
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd
-	base   string        // http://...
-	ready  chan struct{} // closed while it answers
-	ended  bool          // it is to stay ended
-	gone   chan struct{} // closed when run has returned
-	deaths int           // by itself
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	base  string        // http://...
+	ready chan struct{} // closed while it answers
+	ended bool          // it is to stay ended
+	gone  chan struct{} // closed when run has returned
 }
 
 // run keeps the process alive until ctx ends or end is called.
@@ -285,6 +284,30 @@ func (t *instance) end() error {
 	case <-time.After(siteStop):
 		t.signal(syscall.SIGKILL)
 		return fmt.Errorf("%s did not end when it was asked to", t.name)
+	}
+}
+
+// again has the process end as an operator would, and waits for the next.
+func (t *instance) again(ctx context.Context) error {
+	t.mu.Lock()
+	ready := t.ready
+	t.mu.Unlock()
+	if !t.signal(syscall.SIGTERM) {
+		return fmt.Errorf("%s does not run", t.name)
+	}
+	for {
+		t.mu.Lock()
+		ended := t.ready != ready
+		t.mu.Unlock()
+		if ended {
+			_, err := t.address(ctx)
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
 
