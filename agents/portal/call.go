@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-redis/redis_rate/v10"
 
@@ -105,11 +106,16 @@ func (c *call) choose() (func(*call) error, error) {
 		return (*call).turnAway, nil
 	}
 	if c.r.Method != post {
+		if !c.legible() {
+			return (*call).noText, nil
+		}
 		return c.route.serve, nil
 	}
 	switch ok, err := c.ownForm(); {
 	case err != nil:
 		return nil, err
+	case !c.legible():
+		return (*call).noText, nil
 	case ok:
 		return c.route.serve, nil
 	case c.route.stale != nil:
@@ -117,6 +123,24 @@ func (c *call) choose() (func(*call) error, error) {
 	}
 	return (*call).oldForm, nil
 }
+
+// legible tells whether what was asked is text: PostgreSQL keeps and compares
+// nothing else.
+func (c *call) legible() bool {
+	if c.r.Form == nil && c.r.Method != post && c.r.ParseForm() != nil {
+		return false
+	}
+	for _, values := range c.r.Form {
+		if slices.ContainsFunc(values, noText) {
+			return false
+		}
+	}
+	return !noText(c.r.URL.Path)
+}
+
+func noText(s string) bool { return !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 }
+
+func (c *call) noText() error { return c.refusePage(http.StatusBadRequest, "not_found") }
 
 // may tells whether one of the caller's roles may do it.
 func (c *call) may(a agents.Action) bool {

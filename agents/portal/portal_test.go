@@ -1005,3 +1005,29 @@ func TestNewNeedsAll(t *testing.T) {
 		t.Error("a portal out of nothing")
 	}
 }
+
+// What is no text is refused before it reaches the database, in any address,
+// query or form.
+func TestWhatIsNoTextIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn(juma)
+	for _, odd := range []string{"%FF", "%F0%9F%28%5D", "%00", "a%00b"} {
+		b.get("/agents/entries/" + odd)
+		b.wants(400)
+		b.get("/agents/entries?find=" + odd)
+		b.wants(400)
+		b.get("/agents/today")
+		b.post("/agents/entries/"+odd+"/reversal", "reason", "x")
+		b.wants(400)
+		raw, err := url.QueryUnescape(odd)
+		w.must(err)
+		b.post("/agents/deposit/check", "number", raw, "amount", "1")
+		b.wants(400)
+	}
+	b.get("/agents/entries?find=%zz")
+	b.wants(400)
+	if strings.Contains(w.log.String(), "level=ERROR") {
+		t.Errorf("the log has errors:\n%s", w.log.String())
+	}
+}
