@@ -87,12 +87,7 @@ func (n *Network) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer n.unwatch(watcher)
 
-	stream := http.NewResponseController(w)
-	_ = stream.SetWriteDeadline(time.Time{}) // the server's write timeout is for ordinary answers
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no")
-	fmt.Fprint(w, "retry: 1000\n\n")
+	stream := openStreamOf(w)
 	for number := range numbers {
 		if phone, err := n.Phone(number); err == nil {
 			write(w, event{"state", number, phone.State()})
@@ -118,6 +113,17 @@ func (n *Network) serveEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// openStreamOf begins a stream of server-sent events.
+func openStreamOf(w http.ResponseWriter) *http.ResponseController {
+	stream := http.NewResponseController(w)
+	_ = stream.SetWriteDeadline(time.Time{}) // the server's write timeout is for ordinary answers
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no")
+	fmt.Fprint(w, "retry: 1000\n\n")
+	return stream
 }
 
 // write sends one event; the data line carries the phone's number and what happened.

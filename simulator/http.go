@@ -24,8 +24,11 @@ func (n *Network) routes() *http.ServeMux {
 
 	mux.HandleFunc("GET /simulator/{$}", n.servePage)
 	mux.HandleFunc("GET /simulator/static/{file}", serveStatic)
+	mux.HandleFunc("GET /simulator/town", n.serveTown)
+	mux.HandleFunc("GET /simulator/town/events", n.serveNews)
+	mux.HandleFunc("POST /simulator/town/faults", n.postFault)
 
-	mux.HandleFunc("GET /simulator/phones", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, n.phones()) })
+	mux.HandleFunc("GET /simulator/phones", n.getPhones)
 	mux.HandleFunc("GET /simulator/phones/{msisdn}", n.onPhone(func(p *Phone, _ *http.Request) (State, error) { return p.State(), nil }))
 	mux.HandleFunc("GET /simulator/phones/{msisdn}/sms", n.getInbox)
 	mux.HandleFunc("POST /simulator/phones/{msisdn}/sms", n.postText)
@@ -135,6 +138,28 @@ func (n *Network) onPhone(action func(*Phone, *http.Request) (State, error)) htt
 // ownOrigin refuses what a browser sends for a page of another site.
 func ownOrigin(r *http.Request) bool {
 	return http.NewCrossOriginProtection().Check(r) == nil
+}
+
+// getPhones lists the phones that are asked for (?phone=...&phone=...), or all.
+func (n *Network) getPhones(w http.ResponseWriter, r *http.Request) {
+	asked := r.URL.Query()["phone"]
+	if len(asked) > maxWatched {
+		fail(w, http.StatusBadRequest, fmt.Sprintf("name at most %d phones", maxWatched))
+		return
+	}
+	list := []listing{}
+	for _, s := range asked {
+		number, err := msisdn(s)
+		if err != nil {
+			fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		list = append(list, listing{Person: n.town.who(number)})
+	}
+	if len(asked) == 0 {
+		list = n.phones()
+	}
+	reply(w, http.StatusOK, list)
 }
 
 func (n *Network) getInbox(w http.ResponseWriter, r *http.Request) {

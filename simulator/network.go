@@ -46,6 +46,8 @@ type Person struct {
 	MSISDN string `json:"msisdn"`
 	Note   string `json:"note"`
 	PIN    string `json:"pin"`
+	Role   string `json:"role,omitempty"` // till, merchant; empty: a customer
+	Till   string `json:"till,omitempty"` // number of the till whose operator this is
 }
 
 // SMS is one message in a phone's inbox.
@@ -64,6 +66,7 @@ type Network struct {
 	line   Line
 	mux    *http.ServeMux
 	topUps *topUps
+	town   *Town
 	closed chan struct{}
 	once   sync.Once
 
@@ -109,12 +112,16 @@ func NewNetwork(c Config) (*Network, error) {
 		config: c, line: line, topUps: newTopUps(), closed: make(chan struct{}),
 		handsets: map[string]*list.Element{}, recent: list.New(), watchers: map[*watcher]struct{}{},
 	}
+	n.town = newTown(c.Now, n.line.Rand, people)
 	n.mux = n.routes()
 	return n, nil
 }
 
 // Close ends all event streams, which a server that shuts down would otherwise wait for.
 func (n *Network) Close() { n.once.Do(func() { close(n.closed) }) }
+
+// Town is the town that its phones make.
+func (n *Network) Town() *Town { return n.town }
 
 // Deliver puts a message into the inbox of the phone to (E.164) and shows it there.
 func (n *Network) Deliver(m SMS) error {
@@ -136,6 +143,7 @@ func (n *Network) Deliver(m SMS) error {
 	}
 	n.forget()
 	n.tell(to, "sms", m)
+	n.town.got(to)
 	if n.config.Received != nil {
 		n.config.Received(m)
 	}
@@ -167,6 +175,7 @@ func (n *Network) clear(number string) {
 		h.inbox, h.size = nil, 0
 	}
 	n.tell(number, "cleared", struct{}{})
+	n.town.cleared(number)
 }
 
 // Phone is the handset with that number; it is made when it is first asked for.
@@ -194,6 +203,7 @@ func (n *Network) handset(number string) *handset {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.tell(number, "state", st)
+		n.town.saw(number, st)
 	})
 	if err != nil {
 		panic("simulator: a checked number was refused: " + err.Error())
@@ -234,7 +244,7 @@ func (n *Network) phones() []listing {
 	}
 	for e := n.recent.Front(); e != nil && len(list) < maxListed; e = e.Next() {
 		if h := e.Value.(*handset); !known[h.phone.msisdn] {
-			list = append(list, listing{Person: Person{MSISDN: h.phone.msisdn}, SMS: len(h.inbox)})
+			list = append(list, listing{Person: n.town.who(h.phone.msisdn), SMS: len(h.inbox)})
 			used = append(used, h.phone)
 		}
 	}

@@ -20,10 +20,15 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img
 
 // servePage is the page with the phones. It is the same for everybody but for the service code.
 func (n *Network) servePage(w http.ResponseWriter, _ *http.Request) {
+	n.draw(w, "index.html", map[string]any{"ServiceCode": n.config.ServiceCode, "ShortCode": n.config.ShortCode, "PatienceMS": n.line.AnswerTimeout.Milliseconds()})
+}
+
+// draw answers with a page.
+func (n *Network) draw(w http.ResponseWriter, name string, data any) {
 	var b bytes.Buffer
-	page, err := template.ParseFS(pageFiles, "page/index.html")
+	page, err := template.ParseFS(pageFiles, "page/"+name)
 	if err == nil {
-		err = page.Execute(&b, map[string]any{"ServiceCode": n.config.ServiceCode, "ShortCode": n.config.ShortCode, "PatienceMS": n.line.AnswerTimeout.Milliseconds()})
+		err = page.Execute(&b, data)
 	}
 	if err != nil { // the page is part of the program, and a test renders it
 		fail(w, http.StatusInternalServerError, "cannot draw the page")

@@ -320,13 +320,16 @@ func (c *devCommand) network(base, serviceCode, symbol string, k devKeys) (*simu
 		people = append(people, simulator.Person{Name: p.name, MSISDN: p.number, Note: "customer", PIN: demoPIN})
 	}
 	for _, t := range demoTills {
-		people = append(people, simulator.Person{Name: t.operator, MSISDN: t.operatorNumber, Note: "operator of till " + t.number, PIN: demoPIN})
+		people = append(people, simulator.Person{Name: t.operator, MSISDN: t.operatorNumber, Note: "operator of till " + t.number, PIN: demoPIN, Role: "till", Till: t.number})
 	}
-	return simulator.NewNetwork(simulator.Config{
+	told := &notices{first: map[string]simulator.SMS{}}
+	network, err := simulator.NewNetwork(simulator.Config{
 		USSDURL: base + "/ussd/africastalking", EventsURL: base + "/ussd/africastalking/events", ServiceCode: serviceCode,
 		SMSURL: base + "/sms/twilio/inbound", TwilioSID: devTwilioSID, TwilioToken: k.Twilio, AirtimeToken: k.Airtime, PushToken: k.Airtime, CurrencySymbol: symbol,
-		Now: c.time.now, Rand: rand.Reader, People: people,
+		Now: c.time.now, Rand: rand.Reader, People: people, Received: told.received,
 	})
+	told.network = network
+	return network, err
 }
 
 // withSimulator puts the outside world on the same address.
@@ -350,6 +353,7 @@ func (c *devCommand) banner(e *devEnv, dir, base, admin, moved string) {
 		fmt.Fprintf(w, "  %s\n", moved)
 	}
 	fmt.Fprintf(w, "\n  phones in the browser   %s/simulator/\n", base)
+	fmt.Fprintf(w, "  all of them at a glance %s/simulator/town\n", base)
 	fmt.Fprintf(w, "  the agents' portal      %s/agents/\n", base)
 	fmt.Fprintf(w, "  a phone in a terminal   tuma phone %s --url %s\n", demoCustomers[0].number, base)
 	fmt.Fprintf(w, "  USSD callback           %s/ussd/africastalking\n", base)

@@ -121,10 +121,11 @@ type simulation struct {
 	done     faultLog
 	sms      atomic.Int64 // that phones have got
 	dataDir  string
-	mounted  bool     // dataDir is a disk of its own
-	watcher  *db.Pool // looks at the database, past the proxies
-	seen     inside   // by the last look
+	mounted  bool                   // dataDir is a disk of its own
+	watcher  *db.Pool               // looks at the database, past the proxies
+	inside   atomic.Pointer[inside] // by the last look
 	hand     chan fault
+	harmless atomic.Bool // no fault is done any more
 	stopped  context.CancelFunc
 }
 
@@ -187,12 +188,17 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	s.front.instances = s.site.instances
 	if s.country, err = people.New(people.Options{
 		Network: s.network, Customers: s.Customers, Tills: tills, Seed: s.Seed, Rate: s.Rate, Speed: s.Speed, Profile: people.Profile(s.Profile),
-		Duration: s.Duration, History: s.history, Fraud: s.Fraud,
+		Duration: s.Duration, History: s.history, Fraud: s.Fraud, Watch: moves(s.network.Town(), tills),
 	}); err != nil {
 		return err
 	}
+	if err := s.settleTown(); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "the town: %s/simulator/town\n", world)
 	return s.country.Open(ctx, func(done, all int) {
 		if done%max(1, all/20) == 0 {
+			s.network.Town().Tell(simulator.Figure{Name: "registered", Value: fmt.Sprintf("%d of %d", done, all)})
 			fmt.Fprintf(os.Stderr, "\r%d of %d people are registered and have money ", done, all)
 		}
 		if done == all {
@@ -224,6 +230,9 @@ func (s *simulation) outside(world, secret string) (err error) {
 		},
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.openTown(); err != nil {
 		return err
 	}
 	s.provider = &provider{next: s.network, dice: s.dice(3)}
@@ -299,6 +308,7 @@ func (s *simulation) live(ctx context.Context) error {
 	trading, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { living <- s.country.Live(trading) }()
+	defer s.look(ctx)()
 	show := s.screen(stop)
 	defer show.close()
 	over := time.After(s.Duration)
@@ -306,7 +316,9 @@ func (s *simulation) live(ctx context.Context) error {
 	for {
 		select {
 		case <-seconds.C:
-			show.second(s, s.country.Tally().Tick(s.country.Busy()))
+			now := s.country.Tally().Tick(s.country.Busy())
+			s.tellTown(now)
+			show.second(s, now)
 		case <-over:
 			calm() // everything is healed before people are asked what they do not know
 			over = nil

@@ -210,16 +210,19 @@ func (s *simulation) harm(ctx context.Context) error {
 		s.done.mu.Lock()
 		s.done.now = f.name
 		s.done.mu.Unlock()
+		s.network.Town().Broken(f.name)
 		began := time.Now()
 		err := f.do(ctx, s, dice)
 		s.done.mu.Lock()
 		s.done.now = ""
 		s.done.done = append(s.done.done, faultDone{f.name, began, time.Now()})
 		s.done.mu.Unlock()
+		s.network.Town().Broken("")
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
+	s.harmless.Store(true)
 	s.site.cutter.calm()
 	stop()
 	return errors.Join(<-kept, s.site.server.revive(context.WithoutCancel(ctx)))
@@ -242,11 +245,13 @@ func (s *simulation) nextFault(ctx context.Context, dice *rand.Rand) (fault, boo
 	}
 }
 
-// byHand has a fault done next. One more than can wait is not.
-func (s *simulation) byHand(f fault) {
+// byHand has a fault done next. false: one more than can wait is not.
+func (s *simulation) byHand(f fault) bool {
 	select {
 	case s.hand <- f:
+		return true
 	default:
+		return false
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"golang.org/x/term"
 
+	"tuma/internal/db"
 	"tuma/simulator/people"
 )
 
@@ -45,11 +46,7 @@ func (s *simulation) screen(stop context.CancelFunc) screen {
 }
 
 func (l *live) second(s *simulation, now people.Second) {
-	p := pulse{now: now, figures: s.country.Tally().Figures(), sms: s.sms.Load()}
-	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-	defer cancel()
-	p.standing, p.stale = s.stand(ctx)
-	l.program.Send(p)
+	l.program.Send(pulse{now: now, figures: s.country.Tally().Figures(), sms: s.sms.Load(), standing: *s.inside.Load()})
 }
 
 func (l *live) close() {
@@ -61,19 +58,52 @@ func (l *live) close() {
 type inside struct {
 	Waiting int   `db:"waiting"` // notices
 	EMoney  int64 `db:"emoney"`  // minor units
+	Stale   bool  `db:"-"`       // the database does not answer, and this is from before
 }
 
 const sqlInside = `
 select (select count(*) from owed) + (select count(*) from notice where status in ('queued', 'sending')) as waiting,
        (select coalesce(-sum(balance), 0)::bigint from account where kind = 'trust') as emoney`
 
-// stand asks the database past the proxies; stale is set while it is away.
-func (s *simulation) stand(ctx context.Context) (in inside, stale bool) {
-	if err := s.watcher.Get(ctx, &in, sqlInside); err != nil {
-		return s.seen, true
+// look asks the database every second, past the proxies, until the function that
+// it returns is called. It is on its own because it waits while the server is
+// started again.
+func (s *simulation) look(ctx context.Context) (enough func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	s.inside.Store(&inside{})
+	go func() {
+		defer close(over)
+		for ; ctx.Err() == nil; rest(ctx, time.Second) {
+			now, err := s.stand(ctx)
+			if err != nil { // it may have started again, which is at another port
+				now, s.watcher = *s.inside.Load(), s.again(ctx)
+				now.Stale = true
+			}
+			s.inside.Store(&now)
+		}
+	}()
+	return func() { cancel(); <-over }
+}
+
+func (s *simulation) stand(ctx context.Context) (now inside, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	return now, s.watcher.Get(ctx, &now, sqlInside)
+}
+
+// again is a way to the database where it is now, or the one there was.
+func (s *simulation) again(ctx context.Context) *db.Pool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	w, err := db.Open(ctx, db.Options{URL: s.site.server.url(), App: "tuma simulate", MaxConns: 2})
+	if err != nil {
+		return s.watcher
 	}
-	s.seen = in
-	return in, false
+	if s.watcher != nil {
+		s.watcher.Close() // whose server is gone
+	}
+	return w
 }
 
 // pulse is what a second has brought.
@@ -82,7 +112,6 @@ type pulse struct {
 	figures  people.Figures
 	sms      int64
 	standing inside
-	stale    bool
 }
 
 // view is the screen's state.
@@ -138,7 +167,7 @@ func (v view) View() tea.View {
 	line("%d sessions, %d key presses, %d without an answer; %d people in a session", f.Sessions, f.Hops, f.Lost, n.Busy)
 	line("%d payments of Ksh%d in all; %d unknown to those who made them", paid, f.Moved/100, f.Unknown-f.Resolved)
 	stale := ""
-	if v.pulse.stale {
+	if v.pulse.standing.Stale {
 		stale = "   (PostgreSQL does not answer)"
 	}
 	line("Ksh%d of e-money in circulation; %d SMS received, %d waiting%s", v.pulse.standing.EMoney/100, v.pulse.sms, v.pulse.standing.Waiting, stale)
@@ -155,6 +184,7 @@ func (v view) View() tea.View {
 	}
 	line("")
 	line("a letter does that fault at once; q ends the traffic and compares the books")
+	line("the town in a browser: http://%s/simulator/town", v.s.listener.Addr())
 	w := tea.NewView(b.String())
 	w.AltScreen = true
 	return w

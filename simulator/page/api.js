@@ -1,7 +1,7 @@
 // What the page asks of the simulator's JSON interface.
 
-async function ask(method, path, body) {
-  const options = { method, headers: {} };
+async function ask(method, path, body, headers = {}) {
+  const options = { method, headers };
   if (body !== undefined) {
     options.headers['Content-Type'] = 'application/json';
     options.body = JSON.stringify(body);
@@ -12,7 +12,8 @@ async function ask(method, path, body) {
   return answer;
 }
 
-export const phones = () => ask('GET', 'phones');
+export const phones = (...numbers) => ask('GET', 'phones' + (numbers.length ? '?' + numbers.map((n) => 'phone=' + encodeURIComponent(n)).join('&') : ''));
+export const fault = (name, token) => ask('POST', 'town/faults', { name }, { 'X-Town-Token': token });
 export const inbox = (msisdn) => ask('GET', `phones/${msisdn}/sms`);
 export const text = (msisdn, body) => ask('POST', `phones/${msisdn}/sms`, { body });
 export const act = (msisdn, action, body) => ask('POST', `phones/${msisdn}/${action}`, body);

@@ -109,6 +109,8 @@ async function start() {
   people = (await api.phones()).filter((p) => p.name);
   const fromHash = location.hash.slice(1).split(',').map(spelled).filter(Boolean);
   const before = fromHash.length ? fromHash : api.recall('phones');
+  const more = (before || []).filter((n) => !people.some((p) => p.msisdn === n)).slice(0, 100);
+  if (more.length) people.push(...(await api.phones(...more)).filter((p) => p.name));
   const fit = innerWidth < 860 ? 1 : innerWidth < 1280 ? 2 : 3;
   (before || people.slice(0, fit).map((p) => p.msisdn)).forEach(switchOn);
   changed();
