@@ -102,7 +102,6 @@ func (n *Network) serveNews(w http.ResponseWriter, r *http.Request) {
 	for quiet := time.Duration(0); ; quiet += newsEvery {
 		news, any := n.town.news(a)
 		if any || quiet >= keepAlive {
-			_ = stream.SetWriteDeadline(time.Now().Add(newsPatience))
 			quiet = 0
 			if any {
 				data, err := json.Marshal(news)
@@ -118,7 +117,8 @@ func (n *Network) serveNews(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		select {
-		case <-due.C:
+		case at := <-due.C:
+			_ = stream.SetWriteDeadline(at.Add(newsPatience))
 		case <-r.Context().Done():
 			return
 		case <-n.closed:

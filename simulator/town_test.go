@@ -259,7 +259,7 @@ func TestTownInTheBrowser(t *testing.T) {
 	ctx := browser(t, w, 1366, 768)
 	moving(t, ctx)
 	run(t, ctx, chromedp.Navigate(w.server.URL+"/simulator/town"), chromedp.WaitReady(chromedp.CSS("body[data-ready=yes] .tiles a")))
-	if got := look[string](t, ctx, `[...document.querySelectorAll('.tiles .role')].map(e => e.textContent).join()`); got != "till,,," {
+	if got := look[string](t, ctx, `[...document.querySelectorAll('.tiles .name')].map(e => e.textContent).join()`); got != "Till 100001,Asha Juma,Baraka Otieno,Chausiku" {
 		t.Errorf("roles: %q", got)
 	}
 

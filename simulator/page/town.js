@@ -27,9 +27,10 @@ class Tile {
     this.a.dataset.role = who.role || 'customer';
     this.name = who.name || who.msisdn;
     this.role = who.role === 'till' ? `till ${who.till || ''}` : who.role || '';
-    this.$('name').textContent = who.name || 'Somebody';
-    this.$('role').textContent = who.role === 'till' ? 'till' : who.role === 'merchant' ? 'shop' : '';
-    this.$('msisdn').textContent = who.role === 'till' && who.till ? who.till : who.msisdn.replace(/^\+\d{3}/, '0');
+    const till = who.role === 'till' && who.till;
+    this.$('name').textContent = till ? 'Till ' + till : who.name || 'Somebody';
+    this.$('role').textContent = who.role === 'merchant' ? 'shop' : '';
+    this.$('msisdn').textContent = till ? who.name : who.msisdn.replace(/^\+\d{3}/, '0');
     this.a.title = [this.name, this.role, who.msisdn, who.note].filter(Boolean).join(', ');
     this.state = 'idle';
     this.until = 0;
