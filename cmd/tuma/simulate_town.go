@@ -12,12 +12,17 @@ import (
 
 // openTown offers the faults on the town's page.
 func (s *simulation) openTown() error {
+	disk := s.Disk > 0
+	kinds, err := faultKinds([]string{"all"}, disk)
+	if err != nil {
+		return err
+	}
 	var offered []simulator.Fault
-	for _, f := range allFaults {
+	for _, f := range kinds {
 		offered = append(offered, simulator.Fault{Name: f.name, What: f.what})
 	}
 	return s.network.Town().Offer(offered, func(name string) error {
-		chosen, err := faultKinds([]string{name})
+		chosen, err := faultKinds([]string{name}, disk)
 		if err != nil {
 			return err
 		}

@@ -122,7 +122,7 @@ var townToken = regexp.MustCompile(`data-token="([0-9a-f]+)"`)
 func TestTownOfASimulation(t *testing.T) {
 	t.Parallel()
 	network, base := townNetwork(t, func(*simulator.Config) {})
-	s := &simulation{network: network, hand: make(chan fault, 1)}
+	s := &simulation{simulateCommand: &simulateCommand{}, network: network, hand: make(chan fault, 1)}
 	if err := s.openTown(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,11 @@ func TestTownOfASimulation(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode
 	}
-	for _, f := range allFaults {
+	kinds, err := faultKinds([]string{"all"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range kinds {
 		if status := press(f.name); status != http.StatusNoContent {
 			t.Fatalf("%s: %d", f.name, status)
 		}
@@ -173,7 +177,7 @@ func TestTownOfASimulation(t *testing.T) {
 	if status := press("kill-app"); status != http.StatusConflict {
 		t.Errorf("one more than can wait: %d", status)
 	}
-	for _, name := range []string{"all", "help", ""} {
+	for _, name := range []string{"all", "help", "", fullDisk} {
 		if status := press(name); status != http.StatusNotFound {
 			t.Errorf("%q: %d", name, status)
 		}
