@@ -31,7 +31,6 @@ type site struct {
 	cutter    *cutter
 	redis     *lame
 	instances []*instance
-	env       []string
 }
 
 const (
