@@ -50,6 +50,9 @@ type Config struct {
 	Log        *slog.Logger
 	Posters    int                // of the book, 0: its default
 	Watch      func(ledger.Batch) // told of every batch of the book; must not wait. nil: nobody
+	Brakes     Brakes             // rules against fraud and abuse; see ParseBrakes. nil: none
+	// Braked is told what a rule has done; must not wait. nil: nobody.
+	Braked func(rule, outcome string)
 	// Push puts an approval on the customer's phone. nil: all wait in the menu.
 	Push func(context.Context, Approval) error
 }
@@ -66,6 +69,8 @@ type Service struct {
 	wake    *waker
 	push    func(context.Context, Approval) error
 	settles map[string]Settle // by kind
+	brakes  Brakes
+	braked  func(rule, outcome string)
 	log     *slog.Logger
 }
 
@@ -84,10 +89,11 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if err := c.check(words); err != nil {
 		return nil, err
 	}
-	s := &Service{pool: c.Pool, country: c.Country, words: words, push: c.Push, settles: map[string]Settle{}, log: c.Log}
+	s := &Service{pool: c.Pool, country: c.Country, words: words, push: c.Push, settles: map[string]Settle{}, brakes: c.Brakes, braked: c.Braked, log: c.Log}
 	if s.pins, err = newPINs(c.Pool, c.Keys, c.Rand); err != nil {
 		return nil, err
 	}
+	s.pins.brakes, s.pins.note = c.Brakes, s.NoteBrake
 	s.settles["send"], s.settles["airtime"] = s.settleSend, s.settleAirtime
 	s.startWaker()
 	// What must happen in the same commit as an entry, in this order.

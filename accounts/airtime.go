@@ -26,7 +26,7 @@ func (s *Service) QuoteAirtime(ctx context.Context, payer Customer, to phone.Num
 
 // Airtime buys airtime for a number, the buyer's own or another. The money goes
 // to the network's account and the network is asked for the top-up afterwards;
-// when it refuses, the money comes back. Refusals as in Price and of the book;
+// when it refuses, the money comes back. Refusals as in Price, Brake and of the book;
 // the same ref again as in Send.
 func (s *Service) Airtime(ctx context.Context, ref string, payer Customer, to phone.Number, a money.Amount) (Done, error) {
 	d, err := s.airtime(ctx, ref, payer, to, a, nil)
@@ -41,6 +41,9 @@ func (s *Service) airtime(ctx context.Context, ref string, payer Customer, to ph
 	}
 	settles, err := asked.at(p)
 	if err != nil {
+		return Done{}, err
+	}
+	if err := s.Brake(ctx, Outgoing{Ref: ref, Kind: "airtime", Payer: payer, Amount: a}); err != nil {
 		return Done{}, err
 	}
 	notice := "airtime_self"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"tuma/accounts/ledger"
@@ -25,6 +26,8 @@ type Customer struct {
 	Tier     Tier
 	PIN      PINID
 	PINState PINState
+	MovedAt  time.Time // when the SIM was changed, ResetAt when the PIN was taken away; zero for never
+	ResetAt  time.Time
 	Frozen   bool
 	Wallet   ledger.AccountID
 }
@@ -42,11 +45,14 @@ type customerRow struct {
 	Frozen   bool         `db:"frozen"`
 	Wallet   int64        `db:"wallet"`
 	PIN      int64        `db:"pin"`
+	MovedAt  time.Time    `db:"moved_at"`
+	ResetAt  time.Time    `db:"reset_at"`
 	pinRow
 }
 
 const sqlCustomer = `
-select c.id, s.msisdn, c.name, c.id_number, c.lang, c.tier, c.frozen, c.wallet, c.pin, p.key_id, p.salt, p.mac, p.tries
+select c.id, s.msisdn, c.name, c.id_number, c.lang, c.tier, c.frozen, c.wallet, c.pin, p.key_id, p.salt, p.mac, p.tries,
+    coalesce(p.moved_at, 'epoch') as moved_at, coalesce(p.reset_at, 'epoch') as reset_at
 from sim s join customer c on c.id = s.customer join pin p on p.id = c.pin`
 
 // ByPhone finds the customer at a number, ErrNoCustomer when there is none.
@@ -74,8 +80,16 @@ func (s *Service) customer(ctx context.Context, query string, key any) (Customer
 	}
 	return Customer{
 		ID: r.ID, Phone: r.MSISDN, Name: r.Name, IDNumber: r.IDNumber, Lang: r.Lang, Tier: tier, Frozen: r.Frozen,
-		Wallet: ledger.AccountID(r.Wallet), PIN: PINID(r.PIN), PINState: r.state(),
+		Wallet: ledger.AccountID(r.Wallet), PIN: PINID(r.PIN), PINState: r.state(), MovedAt: unlessNever(r.MovedAt), ResetAt: unlessNever(r.ResetAt),
 	}, nil
+}
+
+// unlessNever is an instant of the database, zero for the epoch.
+func unlessNever(at time.Time) time.Time {
+	if at.Unix() == 0 {
+		return time.Time{}
+	}
+	return at.UTC()
 }
 
 const sqlSetLang = `update customer set lang = $2 where id = $1`

@@ -143,6 +143,7 @@ func (s *Service) notify(ctx context.Context, tx *db.Tx, key string, to phone.Nu
 // TellPINLocked tells the owner of a PIN that it is locked: whoever tried it may
 // not be the owner. One notice a day is enough, however often it is locked.
 func (s *Service) TellPINLocked(ctx context.Context, id PINID, to phone.Number, lang string) error {
+	s.NoteBrake(ctx, BrakeEvent{Rule: "pin_locked", Subject: "phone:" + string(to), Detail: "three wrong tries"})
 	return s.pool.InTx(ctx, func(tx *db.Tx) error {
 		key := fmt.Sprintf("pin_locked:%d:%s", id, s.book.Day(tx.Now).Format(time.DateOnly))
 		return s.notify(ctx, tx, key, to, lang, "pin_locked", text.Holes{}, outbox.Receipt)

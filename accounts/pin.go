@@ -56,9 +56,11 @@ type SealedPIN string
 // PINs keeps and verifies PINs. Only the ways in call it, with what a person
 // has just keyed in; no PIN goes further.
 type PINs struct {
-	pool *db.Pool
-	keys Keys
-	rand io.Reader
+	pool   *db.Pool
+	keys   Keys
+	rand   io.Reader
+	brakes Brakes
+	note   func(context.Context, BrakeEvent)
 }
 
 func newPINs(pool *db.Pool, keys Keys, rand io.Reader) (*PINs, error) {
@@ -166,10 +168,23 @@ func (r pinRow) state() PINState {
 	return PINReady
 }
 
+// triedRow is a PIN whose counter was raised, and how many were wrong in this
+// minute.
+type triedRow struct {
+	pinRow
+	Quiet      bool `db:"quiet"`
+	Wrong      int  `db:"wrong"`
+	WrongQuiet int  `db:"wrong_quiet"`
+}
+
 const (
-	sqlTryPIN   = `update pin set tries = tries + 1 where id = $1 and tries < $2 and mac is not null returning key_id, salt, mac, tries`
+	sqlTryPIN = `
+update pin set tries = tries + 1 where id = $1 and tries < $2 and mac is not null
+returning key_id, salt, mac, tries, coalesce(greatest(right_at, changed_at) < $3, true) as quiet,
+    (select coalesce(sum(n), 0) from wrong_pin where slot = $4 % 4 and minute = $4) as wrong,
+    (select coalesce(sum(n), 0) from wrong_pin where slot = $4 % 4 and minute = $4 and quiet) as wrong_quiet`
 	sqlPINState = `select key_id, salt, mac, tries from pin where id = $1`
-	sqlPINRight = `update pin set tries = 0 where id = $1`
+	sqlPINRight = `update pin set tries = 0, right_at = $2 where id = $1`
 )
 
 // Verify compares a PIN. One transaction raises the counter, which holds the
@@ -178,50 +193,67 @@ const (
 // No verdict leaves before the commit is answered, and a right PIN waits for it
 // as a wrong one does. So what was cut off in between has told nobody anything,
 // and neither a crash nor a thousand calls at once tell more than three wrong
-// ones. The refusals are wrong_pin (hole left), pin_locked and pin_unset.
+// ones. The refusals are wrong_pin (hole left), pin_locked, pin_unset and
+// pins_paused: somebody is trying PINs on many numbers, and this one was neither
+// compared nor counted.
 func (p *PINs) Verify(ctx context.Context, id PINID, pin string) error {
 	var verdict error
+	var noticed string
 	err := p.pool.InTx(ctx, func(tx *db.Tx) (err error) {
-		verdict, err = p.try(ctx, tx, id, pin)
+		verdict, noticed, err = p.try(ctx, tx, id, pin)
 		return err
 	})
+	if paused, ok := errors.AsType[pausedError](err); ok {
+		p.note(ctx, BrakeEvent{Rule: paused.rule, Detail: "no PIN was tried for the rest of the minute"})
+		return Refuse("pins_paused")
+	}
 	if err != nil {
 		return fmt.Errorf("accounts: PIN %d: %w", id, err)
+	}
+	if noticed != "" {
+		p.note(ctx, BrakeEvent{Rule: noticed, Detail: "so many PINs were wrong in this minute"})
 	}
 	return verdict
 }
 
-// try is one turn: its verdict counts when the transaction is committed.
-func (p *PINs) try(ctx context.Context, tx *db.Tx, id PINID, pin string) (verdict, err error) {
-	var r pinRow
-	err = tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries)
+// try is one turn: its verdict counts when the transaction is committed. noticed
+// is a rule that holds and only alerts.
+func (p *PINs) try(ctx context.Context, tx *db.Tx, id PINID, pin string) (verdict error, noticed string, err error) {
+	var r triedRow
+	err = tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries, tx.Now.Add(-quietAfter), minute(tx.Now))
 	if errors.Is(err, sql.ErrNoRows) {
-		if err := tx.Get(ctx, &r, sqlPINState, int64(id)); err != nil {
-			return nil, err
+		if err := tx.Get(ctx, &r.pinRow, sqlPINState, int64(id)); err != nil {
+			return nil, "", err
 		}
 		if r.state() == PINUnset {
-			return Refuse("pin_unset"), nil
+			return Refuse("pin_unset"), "", nil
 		}
-		return Refuse("pin_locked"), nil
+		return Refuse("pin_locked"), "", nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	if noticed, err = p.sprayed(r); err != nil {
+		return nil, "", err
 	}
 	key, ok := p.keys.ByID[r.KeyID.String]
 	if !ok {
-		return nil, fmt.Errorf("sealed with key %q, which is not configured", r.KeyID.String)
+		return nil, "", fmt.Errorf("sealed with key %q, which is not configured", r.KeyID.String)
 	}
 	if subtle.ConstantTimeCompare(bind(key, id, seal(key, r.Salt, []byte(pin))), r.MAC) != 1 {
-		if r.Tries >= pinTries {
-			return Refuse("pin_locked"), nil
+		if err := p.countWrong(ctx, tx, id, r.Quiet); err != nil {
+			return nil, "", err
 		}
-		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries)), nil
+		if r.Tries >= pinTries {
+			return Refuse("pin_locked"), noticed, nil
+		}
+		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries)), noticed, nil
 	}
 	if r.KeyID.String != p.keys.Active {
-		return nil, p.reseal(ctx, tx, id, pin)
+		return nil, noticed, p.reseal(ctx, tx, id, pin)
 	}
-	_, err = tx.Exec(ctx, sqlPINRight, int64(id))
-	return nil, err
+	_, err = tx.Exec(ctx, sqlPINRight, int64(id), tx.Now)
+	return nil, noticed, err
 }
 
 // State tells what a PIN is good for.
@@ -248,7 +280,7 @@ func (p *PINs) Changed(ctx context.Context, id PINID) (at time.Time, chosen bool
 	return at.UTC(), true, nil
 }
 
-const sqlReseal = `update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0 where id = $1`
+const sqlReseal = `update pin set key_id = $2, salt = decode($3, 'hex'), mac = decode($4, 'hex'), tries = 0, right_at = $5 where id = $1`
 
 // reseal replaces the key of a PIN that was right, in the turn that found it so.
 func (p *PINs) reseal(ctx context.Context, tx *db.Tx, id PINID, pin string) error {
@@ -260,7 +292,7 @@ func (p *PINs) reseal(ctx context.Context, tx *db.Tx, id PINID, pin string) erro
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, sqlReseal, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), mac)
+	_, err = tx.Exec(ctx, sqlReseal, int64(id), f.keyID, fmt.Sprintf("%x", f.salt), mac, tx.Now)
 	return err
 }
 
@@ -302,7 +334,7 @@ update pin set id_tries = case when id_since <= $2 then 1 else id_tries + 1 end,
                id_since = case when id_since <= $2 then $3 else id_since end
 where id = $1 and (id_since <= $2 or id_tries < $4) returning id_tries`
 	sqlUnlock   = `update pin set tries = 0 where id = $1`
-	sqlResetPIN = `update pin set key_id = null, salt = null, mac = null, tries = 0, id_tries = 0, id_since = '-infinity' where id = $1`
+	sqlResetPIN = `update pin set key_id = null, salt = null, mac = null, tries = 0, id_tries = 0, id_since = '-infinity', reset_at = $2 where id = $1`
 )
 
 // Open makes the row of a PIN that is yet to be chosen, in the caller's
@@ -320,7 +352,8 @@ func (p *PINs) Open(ctx context.Context, tx *db.Tx, sealed SealedPIN) (PINID, er
 
 // Unlock gives three new tries of the same PIN for the right ID number. At most
 // three answers, right or wrong, are heard in 24 hours: unlock_used sends the
-// person to customer care. The other refusal is wrong_id.
+// person to customer care. The other refusals are wrong_id, and pin_held (hole
+// hours) for a while after a change of SIM.
 func (p *PINs) Unlock(ctx context.Context, id PINID, given, known string) error {
 	if err := p.answer(ctx, id, given, known); err != nil {
 		return err
@@ -347,12 +380,18 @@ func (p *PINs) Activate(ctx context.Context, id PINID, given, known string, s Se
 }
 
 // Reset takes a PIN away, so that its owner chooses a new one with the ID
-// number: customer care's way back for who forgot it.
-func (p *PINs) Reset(ctx context.Context, id PINID) error { return p.exec(ctx, sqlResetPIN, id) }
+// number: customer care's way back for who forgot it. Refusal pin_held as in
+// Unlock.
+func (p *PINs) Reset(ctx context.Context, id PINID) error {
+	return p.pool.InTx(ctx, func(tx *db.Tx) error { return p.ResetIn(ctx, tx, id) })
+}
 
 // ResetIn does the same in the caller's transaction.
 func (p *PINs) ResetIn(ctx context.Context, tx *db.Tx, id PINID) error {
-	n, err := tx.Exec(ctx, sqlResetPIN, int64(id))
+	if err := p.held(ctx, tx, id); err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, sqlResetPIN, int64(id), tx.Now)
 	if err == nil && n != 1 {
 		err = sql.ErrNoRows
 	}
@@ -380,6 +419,9 @@ func (p *PINs) exec(ctx context.Context, query string, id PINID) error {
 func (p *PINs) answer(ctx context.Context, id PINID, given, known string) error {
 	var n int
 	err := p.pool.InTx(ctx, func(tx *db.Tx) error {
+		if err := p.held(ctx, tx, id); err != nil {
+			return err
+		}
 		return tx.Get(ctx, &n, sqlTryID, int64(id), tx.Now.Add(-idWindow), tx.Now, idTries)
 	})
 	switch {

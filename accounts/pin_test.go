@@ -197,7 +197,7 @@ func TestTriesTakeTurns(t *testing.T) {
 	} {
 		var verdict <-chan error
 		err := w.pool.InTx(t.Context(), func(tx *db.Tx) error {
-			said, err := w.PINs().try(t.Context(), tx, asha.PIN, "6666")
+			said, _, err := w.PINs().try(t.Context(), tx, asha.PIN, "6666")
 			if err != nil || !Refused(said, "wrong_pin") && !Refused(said, "pin_locked") {
 				t.Errorf("%s: %v, %v", c.name, said, err)
 			}

@@ -207,10 +207,12 @@ const (
 with old as (delete from sim where customer = $1 returning msisdn, customer, since)
 insert into sim_before (msisdn, customer, since, until) select msisdn, customer, since, $2 from old`
 	sqlTakeNumber = `insert into sim (msisdn, customer, since) values ($1, $2, $3)`
+	sqlMovedSIM   = `update pin set moved_at = $2 where id = $1`
 )
 
 // MoveNumber gives a customer another number; identity, wallet, PIN and history
-// stay. Refusal already_registered when the new number has a wallet, be it the
+// stay. For a while, the brake sim_swap holds larger payments and changes of the
+// PIN back. Refusal already_registered when the new number has a wallet, be it the
 // customer's own.
 func (s *Service) MoveNumber(ctx context.Context, c Customer, to phone.Number) error {
 	if to == "" {
@@ -234,6 +236,9 @@ func (s *Service) MoveNumber(ctx context.Context, c Customer, to phone.Number) e
 		if _, err := tx.Exec(ctx, sqlTakeNumber, string(to), c.ID, tx.Now); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, sqlMovedSIM, int64(c.PIN), tx.Now); err != nil {
+			return err
+		}
 		key := fmt.Sprintf("number:%d:%d", c.ID, tx.Now.UnixMicro())
 		return s.notify(ctx, tx, key, to, c.Lang, "number_changed", s.stamp(tx.Now), outbox.Receipt)
 	})
@@ -244,4 +249,19 @@ func (s *Service) MoveNumber(ctx context.Context, c Customer, to phone.Number) e
 		return fmt.Errorf("accounts: moving a number: %w", err)
 	}
 	return nil
+}
+
+// SwappedSIM notes that a customer's number is on another SIM card now, as the
+// network says: the brake sim_swap holds as after MoveNumber.
+func (s *Service) SwappedSIM(ctx context.Context, c Customer) error {
+	return s.pool.InTx(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(ctx, sqlMovedSIM, int64(c.PIN), tx.Now)
+		if err == nil && n != 1 {
+			err = sql.ErrNoRows
+		}
+		if err != nil {
+			return fmt.Errorf("accounts: noting another SIM: %w", err)
+		}
+		return nil
+	})
 }

@@ -234,7 +234,7 @@ func TestMoveNumber(t *testing.T) {
 	}
 	moved, err := w.ByPhone(ctx, next)
 	w.must(err)
-	asha.Phone = next
+	asha.Phone, asha.MovedAt = next, w.Now()
 	if diff := cmp.Diff(asha, moved); diff != "" {
 		t.Error(diff)
 	}

@@ -115,7 +115,7 @@ func (s *Service) Quote(ctx context.Context, kind string, payer Customer, other 
 }
 
 // Send moves money from one customer to another. The refusals are those of
-// LookUp (but nobody is invited), of Price and of the book, in this order: the
+// LookUp (but nobody is invited), of Price, of Brake and of the book, in this order: the
 // last are payer_frozen, payer_blocked, payee_frozen, insufficient, over_day,
 // payee_full, busy. ErrPending is in the chain when the outcome is not known.
 // The same ref again gives the first answer, marked Again.
@@ -136,6 +136,9 @@ func (s *Service) send(ctx context.Context, ref string, payer Customer, payee ph
 	}
 	settles, err := asked.at(p)
 	if err != nil {
+		return Done{}, err
+	}
+	if err := s.Brake(ctx, Outgoing{Ref: ref, Kind: "send", Payer: payer, Payee: c.Wallet, Amount: a}); err != nil {
 		return Done{}, err
 	}
 	national := s.country.Phone.National

@@ -97,7 +97,8 @@ func (s *Service) takeCash(ctx context.Context, ref string, o Operator, to phone
 	d := s.accounts.Done(r, o.Till.float, c.Name)
 	if !d.Again {
 		s.warnLowFloat(ctx, o.Till, d.Balance+a, d.Balance)
-		s.flagDeposit(ctx, o.Till, c, r)
+		s.flagDeposit(ctx, o.Till, c, ref, r)
+		s.pace(ctx, o.Till, "till_deposits", ref)
 	}
 	return d, nil
 }
@@ -116,7 +117,7 @@ func (s *Service) QuoteWithdraw(ctx context.Context, c accounts.Customer, till s
 
 // Withdraw turns a customer's e-money into the till's float, and the operator
 // pays the cash. The customer asked for it, with the till's number. Refusals as
-// in Till, accounts.Price and of the book; the same ref again as in accounts.Send.
+// in Till, accounts.Price, accounts.Brake and of the book; the same ref again as in accounts.Send.
 func (s *Service) Withdraw(ctx context.Context, ref string, c accounts.Customer, till string, a money.Amount) (accounts.Done, error) {
 	d, err := s.payCash(ctx, ref, c, till, a, nil)
 	return s.accounts.OrFirst(ctx, accounts.Payment{Ref: ref, Kind: "withdraw", From: c.Wallet, To: till, Amount: a}, d, err)
@@ -143,6 +144,9 @@ func (s *Service) payCash(ctx context.Context, ref string, c accounts.Customer, 
 			memo["operator"] = string(asked.AskedBy)
 		}
 	}
+	if err := s.accounts.Brake(ctx, accounts.Outgoing{Ref: ref, Kind: "withdraw", Payer: c, Amount: a}); err != nil {
+		return accounts.Done{}, err
+	}
 	told, err := s.operatorsOf(ctx, till)
 	if err != nil {
 		return accounts.Done{}, err
@@ -165,7 +169,8 @@ func (s *Service) payCash(ctx context.Context, ref string, c accounts.Customer, 
 		return accounts.Done{}, err
 	}
 	if !r.Again {
-		s.flagWithdrawal(ctx, t, c, r)
+		s.flagWithdrawal(ctx, t, c, ref, r)
+		s.pace(ctx, t, "till_cash_outs", ref)
 	}
 	return s.accounts.Done(r, c.Wallet, t.Name), nil
 }

@@ -56,7 +56,7 @@ insert into flag (id, till, kind, at, customer, entry, receipt, entries) values 
 
 // flagDeposit looks whether a deposit is the last part of a larger one. Like all
 // flags it comes after the posting and stops nothing: an error of it is nobody's.
-func (s *Service) flagDeposit(ctx context.Context, t Till, c accounts.Customer, r ledger.Receipt) {
+func (s *Service) flagDeposit(ctx context.Context, t Till, c accounts.Customer, ref string, r ledger.Receipt) {
 	list, err := s.cashWith(ctx, t, c, r)
 	if err != nil {
 		return
@@ -70,13 +70,13 @@ func (s *Service) flagDeposit(ctx context.Context, t Till, c accounts.Customer, 
 		}
 	}
 	if len(parts) >= splitParts && sum >= money.Portion(c.Tier.PerEntry, edgePercent, 100) {
-		s.flag(ctx, t, c, FlagSplit, r, parts)
+		s.flag(ctx, t, c, FlagSplit, ref, r, parts)
 	}
 }
 
 // flagWithdrawal looks whether the same cash came in a moment ago, here or at
 // another till: there the customer cannot have stood at the counter.
-func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Customer, r ledger.Receipt) {
+func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Customer, ref string, r ledger.Receipt) {
 	list, err := s.cashWith(ctx, t, c, r)
 	if err != nil || len(r.Postings) == 0 {
 		return
@@ -84,7 +84,7 @@ func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Custome
 	out := r.Postings[0].Amount
 	for _, m := range list {
 		if m.Kind == "deposit" && alike(m.Amount, out) {
-			s.flag(ctx, t, c, FlagInOut, r, []int64{int64(r.ID), m.ID})
+			s.flag(ctx, t, c, FlagInOut, ref, r, []int64{int64(r.ID), m.ID})
 			return
 		}
 	}
@@ -94,7 +94,7 @@ func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Custome
 	}
 	for _, m := range elsewhere {
 		if alike(m.Amount, out) {
-			s.flag(ctx, Till{Number: m.Till}, c, FlagDirect, r, []int64{int64(r.ID), m.ID})
+			s.flag(ctx, Till{Number: m.Till}, c, FlagDirect, ref, r, []int64{int64(r.ID), m.ID})
 			return
 		}
 	}
@@ -108,8 +108,9 @@ func (s *Service) cashWith(ctx context.Context, t Till, c accounts.Customer, r l
 	return list, err
 }
 
-// flag writes one down; entries come newest first.
-func (s *Service) flag(ctx context.Context, t Till, c accounts.Customer, kind string, r ledger.Receipt, entries []int64) {
+// flag writes one down, for the till's pages and among what the brakes have
+// noticed; entries come newest first.
+func (s *Service) flag(ctx context.Context, t Till, c accounts.Customer, kind, ref string, r ledger.Receipt, entries []int64) {
 	for i, k := 0, len(entries)-1; i < k; i, k = i+1, k-1 {
 		entries[i], entries[k] = entries[k], entries[i]
 	}
@@ -117,6 +118,7 @@ func (s *Service) flag(ctx context.Context, t Till, c accounts.Customer, kind st
 		_, err := tx.Exec(ctx, sqlNewFlag, t.Number, kind, r.At, c.ID, int64(r.ID), r.Code, db.Array(entries))
 		return err
 	})
+	s.noteTill(ctx, t, kind, ref, fmt.Sprintf("%s, customer:%d, %d entries", r.Code, c.ID, len(entries)))
 }
 
 // Flags are the newest warnings about a till, newest first.

@@ -346,8 +346,9 @@ func widestHoles(name string) text.Holes {
 		"id":   strings.Repeat("9", 12), // national ID and passport numbers have 8 or 9
 		"code": "WWWWWWWWWW",            // receipts have 10 characters
 		"time": "12:59 PM", "day": "31/12", "tries": "3",
-		"lines":   lines,
-		"what":    "My account > My number and limits", // the longest path of labels
-		"waiting": "99",                                // nobody answers so many
+		"lines": lines,
+		"what":  "My account > My number and limits", // the longest path of labels
+		"hours": "48", "minutes": "1440",             // of brakes, as far as anybody would set them
+		"waiting": "99", // nobody answers so many
 	}
 }

@@ -212,6 +212,8 @@ func refusals() map[string]Outcome {
 		"no_deposit": AskAgain, "too_late": EndsWith, "nothing_left": EndsWith,
 		// What was asked for
 		"no_receipt": EndsWith, "checks_spent": EndsWith, "not_sent": EndsWith, "no_sent": EndsWith, "reverse_late": EndsWith, "reverse_empty": EndsWith, "reverses_spent": EndsWith, "reverse_stopped": EndsWith, "reverse_done": EndsWith, "approval_gone": EndsWith, "price_changed": EndsWith,
+		// Brakes
+		"held": EndsWith, "pin_held": EndsWith, "pins_paused": EndsWith, "too_often": EndsWith, "new_payee": EndsWith, "fresh_money": EndsWith,
 		// Not now
 		"frozen": EndsWith, "not_allowed": EndsWith, "out_of_hours": EndsWith, "payer_frozen": EndsWith, "payer_blocked": EndsWith, "too_soon": EndsWith, "busy": EndsWith,
 	}

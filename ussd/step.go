@@ -195,6 +195,9 @@ func (s *Step) lookUp(ctx context.Context) error {
 		return nil
 	}
 	if err := s.m.limits.LookUp(ctx, s.From); err != nil {
+		if accounts.Refused(err, "lookups_spent") {
+			s.Accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "lookups", Outcome: accounts.BrakeRefuse, Subject: "phone:" + string(s.From), Detail: "by USSD"})
+		}
 		return err
 	}
 	s.Answers.Looked = s.Answers.Phone

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"tuma/accounts"
 	"tuma/internal/db"
@@ -118,12 +119,17 @@ func (b *bench) config() (config, error) {
 	if err != nil {
 		return config{}, err
 	}
+	// As in production; but a phone of the bench pays more often than a person.
+	brakes, err := accounts.ParseBrakes(strings.NewReader("rule,outcome,most,amount,within,explanation\ncustomer_pace,,1000000,,,\ncustomer_sum,,,1000000000,,\n"), where.Currency)
+	if err != nil {
+		return config{}, err
+	}
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return config{}, err
 	}
 	return config{
-		databaseURL: b.databaseURL, redisURL: b.redisURL, country: where, tariff: tariff,
+		databaseURL: b.databaseURL, redisURL: b.redisURL, country: where, tariff: tariff, brakes: brakes,
 		keys:     keys{pin: accounts.Keys{Active: "bench", ByID: map[string][]byte{"bench": key}}, receipt: key, session: key},
 		gateways: gateways{USSDAllow: []string{"127.0.0.0/8"}, smsSettings: smsSettings{SMS: []string{"log"}}},
 		log:      slog.New(slog.DiscardHandler),

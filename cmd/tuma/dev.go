@@ -73,6 +73,10 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	brakes, err := c.country.rules()
+	if err != nil {
+		return err
+	}
 	// The address first: a start that fails must not have removed anything.
 	l, moved, err := c.listen()
 	if err != nil {
@@ -109,7 +113,7 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	}
 	base := "http://" + l.Addr().String()
 	cfg := config{
-		databaseURL: env.databaseURL, redisURL: env.redisURL, country: country, tariff: tariff, keys: keys, log: log, now: c.time.now,
+		databaseURL: env.databaseURL, redisURL: env.redisURL, country: country, tariff: tariff, brakes: brakes, keys: keys, log: log, now: c.time.now,
 		limits: ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		asking: c.askSettings.limits(),
 		photos: filepath.Join(dir, "id_photos"), plain: true,

@@ -39,6 +39,7 @@ type commands struct {
 	Float     floatCommand     `cmd:"" help:"Issue float: a maker requests, a checker approves."`
 	Reversal  reversalCommand  `cmd:"" help:"Disputed deposits: decide whose the money is."`
 	Customer  customerCommand  `cmd:"" help:"Customer care: PINs, numbers, freezes."`
+	Brakes    brakesCommand    `cmd:"" help:"The rules against fraud and abuse, and what they have done."`
 	Log       logCommand       `cmd:"" help:"Print who did what, and prove that no line was changed."`
 	SMS       smsCommand       `cmd:"" name:"sms" help:"Notices that did not arrive: list them, send them again."`
 }

@@ -170,12 +170,14 @@ func startBankWith(t testing.TB, change func(*gateways)) *bank {
 	b.must(err)
 	country, tariff, err := kenya().build()
 	b.must(err)
+	brakes, err := kenya().rules()
+	b.must(err)
 	keys, err := testSecrets().build()
 	b.must(err)
 	b.server = httptest.NewUnstartedServer(nil)
 	b.url = "http://" + b.server.Listener.Addr().String()
 	b.config = config{
-		databaseURL: b.databaseURL, redisURL: b.redis.URL(), country: country, tariff: tariff, keys: keys, log: b.log.logger(),
+		databaseURL: b.databaseURL, redisURL: b.redis.URL(), country: country, tariff: tariff, brakes: brakes, keys: keys, log: b.log.logger(),
 		limits: plenty, now: b.clock.now, maxConns: 8, photos: t.TempDir(), plain: true,
 		gateways: gateways{
 			USSDAllow: []string{"127.0.0.0/8"}, smsSettings: smsSettings{SMS: []string{"twilio"}, PublicURL: b.url}, TwilioSID: devTwilioSID, TwilioToken: b.twilioToken, TwilioFrom: country.Brand, TwilioURL: b.url,

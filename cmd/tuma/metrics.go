@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tuma/accounts"
 	"tuma/accounts/ledger"
 	"tuma/ussd"
 )
@@ -29,6 +30,7 @@ type metrics struct {
 	again        prometheus.Counter
 	refused      *prometheus.CounterVec // rule
 	failed       prometheus.Counter
+	brakes       *prometheus.CounterVec // rule, outcome
 	batchEntries prometheus.Histogram
 	batchSeconds prometheus.Histogram
 }
@@ -47,6 +49,7 @@ func newMetrics() *metrics {
 		again:    prometheus.NewCounter(counter("tuma_entries_again_total", "Entries whose Ref stood in the book already.")),
 		refused:  prometheus.NewCounterVec(counter("tuma_entries_refused_total", "Entries that the book refused, by rule."), []string{"rule"}),
 		failed:   prometheus.NewCounter(counter("tuma_entries_failed_total", "Entries that could not be decided: the database's fault.")),
+		brakes:   prometheus.NewCounterVec(counter("tuma_brakes_total", "What rules against fraud and abuse have refused or noticed."), []string{"rule", "outcome"}),
 		batchEntries: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "tuma_book_batch_entries", Help: "Entries of one commit.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
 		}),
@@ -54,7 +57,7 @@ func newMetrics() *metrics {
 			Name: "tuma_book_batch_seconds", Help: "How long one commit of the book took, all tries.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 12},
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.refusals, m.entries, m.again, m.refused, m.failed, m.batchEntries, m.batchSeconds,
+	m.registry.MustRegister(m.requests, m.seconds, m.refusals, m.entries, m.again, m.refused, m.failed, m.brakes, m.batchEntries, m.batchSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	return m
 }
@@ -87,6 +90,18 @@ func (m *metrics) batch(b ledger.Batch) {
 	m.batchEntries.Observe(float64(b.Entries()))
 	m.batchSeconds.Observe(b.Took.Seconds())
 }
+
+// brake has each rule that is on begin at zero, so that its first event counts.
+func (m *metrics) brake(rules accounts.Brakes) {
+	for _, b := range rules {
+		if b.Outcome != accounts.BrakeOff {
+			m.brakes.WithLabelValues(b.Rule, b.Outcome)
+		}
+	}
+}
+
+// braked counts what a rule has done.
+func (m *metrics) braked(rule, outcome string) { m.brakes.WithLabelValues(rule, outcome).Inc() }
 
 // portal counts the portal's requests. A page that waits for news is open for
 // minutes and says nothing of speed.

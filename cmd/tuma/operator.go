@@ -27,10 +27,11 @@ type books struct {
 func (b books) with(ctx context.Context, fn func(s *service) error) error {
 	country, tariff, err1 := b.country.build()
 	keys, err2 := b.secrets.build()
-	if err := errors.Join(err1, err2); err != nil {
+	brakes, err3 := b.country.rules()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	s, err := config{databaseURL: b.DatabaseURL, country: country, tariff: tariff, keys: keys, log: logger(false)}.books(ctx)
+	s, err := config{databaseURL: b.DatabaseURL, country: country, tariff: tariff, brakes: brakes, keys: keys, log: logger(false)}.books(ctx)
 	if err != nil {
 		return err
 	}
@@ -246,6 +247,7 @@ type customerCommand struct {
 	Show     customerShow     `cmd:"" help:"Show a customer."`
 	ResetPIN customerResetPIN `cmd:"" name:"reset-pin" help:"Take a forgotten or locked PIN away; the customer chooses a new one with the ID number."`
 	Move     customerMove     `cmd:"" help:"Give a customer another phone number."`
+	Swapped  customerSwapped  `cmd:"" help:"Note that the number is on another SIM card, as the network says."`
 	Freeze   customerFreeze   `cmd:"" help:"Stop a wallet."`
 	Unfreeze customerUnfreeze `cmd:"" help:"Let a frozen wallet go."`
 }
@@ -304,6 +306,13 @@ type customerResetPIN struct{ care }
 // Run takes a PIN away.
 func (c *customerResetPIN) Run(ctx context.Context) error {
 	return c.do(ctx, func(s *service, who accounts.Customer) error { return s.accounts.PINs().Reset(ctx, who.PIN) })
+}
+
+type customerSwapped struct{ care }
+
+// Run notes another SIM.
+func (c *customerSwapped) Run(ctx context.Context) error {
+	return c.do(ctx, func(s *service, who accounts.Customer) error { return s.accounts.SwappedSIM(ctx, who) })
 }
 
 type customerMove struct {

@@ -44,6 +44,7 @@ func (c serveCommand) config() (config, error) {
 	country, tariff, err1 := c.country.build()
 	keys, err2 := c.secrets.build()
 	err3 := errors.Join(c.gateways.check(), c.askSettings.check())
+	brakes, err4 := c.country.rules()
 	if c.Posters < 1 || c.Posters > 16 {
 		err3 = errors.Join(err3, errors.New("TUMA_POSTERS is between 1 and 16"))
 	}
@@ -51,12 +52,12 @@ func (c serveCommand) config() (config, error) {
 		err3 = errors.Join(err3, errors.New("TUMA_STEPS is 1 or more"))
 	}
 	return config{
-		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, keys: keys, gateways: c.gateways,
+		databaseURL: c.DatabaseURL, redisURL: c.RedisURL, country: country, tariff: tariff, brakes: brakes, keys: keys, gateways: c.gateways,
 		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		asking:   c.askSettings.limits(),
 		photos:   c.IDPhotos,
 		maxConns: c.MaxConns, posters: c.Posters, steps: c.Steps, durable: true, log: logger(c.JSONLog),
-	}, errors.Join(err1, err2, err3)
+	}, errors.Join(err1, err2, err3, err4)
 }
 
 // check refuses ways in that anybody could use, and half a Twilio account.

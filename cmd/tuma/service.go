@@ -27,6 +27,7 @@ type config struct {
 	redisURL    string
 	country     accounts.Country
 	tariff      accounts.Tariff
+	brakes      accounts.Brakes
 	keys        keys
 	gateways    gateways
 	limits      ussd.LimitOptions
@@ -79,8 +80,10 @@ func (c config) books(ctx context.Context) (*service, error) {
 	if c.gateways.pushes() {
 		push = s.push
 	}
+	s.metrics.brake(c.brakes)
 	a, err := accounts.New(ctx, accounts.Config{
 		Push: push, Pool: pool, Country: c.country, Keys: c.keys.pin, ReceiptKey: c.keys.receipt, Tariff: c.tariff, Rand: rand.Reader, Log: c.log, Posters: c.posters, Watch: s.metrics.batch,
+		Brakes: c.brakes, Braked: s.metrics.braked,
 	})
 	if err != nil {
 		pool.Close()

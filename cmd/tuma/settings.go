@@ -31,6 +31,7 @@ type country struct {
 	TimeZone    string   `env:"TUMA_TIME_ZONE" default:"Africa/Nairobi" help:"Of daily limits, receipts and dates."`
 	Brand       string   `env:"TUMA_BRAND" default:"Tuma" help:"What the service is called in texts, at most 6 characters."`
 	Care        string   `env:"TUMA_CARE" default:"100" help:"Number of customer care."`
+	Brakes      string   `env:"TUMA_BRAKES" placeholder:"FILE" type:"existingfile" help:"CSV with changes to the rules against fraud and abuse; tuma brakes lists them."`
 	Tariff      string   `env:"TUMA_TARIFF" placeholder:"DIR" help:"Folder with fees.csv, commissions.csv, taxes.csv and tiers.csv; the built-in ones are Kenya's."`
 }
 
@@ -84,6 +85,27 @@ func (a askSettings) check() error {
 
 func (a askSettings) limits() agents.AskLimits {
 	return agents.AskLimits{PerCustomer: a.AsksPerCustomer, PerTill: a.AsksPerTill}
+}
+
+// rules are the brakes in force.
+func (c country) rules() (accounts.Brakes, error) {
+	currency, err := money.CurrencyOf(c.Currency)
+	if err != nil {
+		return nil, err
+	}
+	if c.Brakes == "" {
+		return accounts.ParseBrakes(nil, currency)
+	}
+	f, err := os.Open(c.Brakes)
+	if err != nil {
+		return nil, fmt.Errorf("TUMA_BRAKES: %w", err)
+	}
+	defer f.Close()
+	b, err := accounts.ParseBrakes(f, currency)
+	if err != nil {
+		return nil, fmt.Errorf("TUMA_BRAKES: %s: %w", c.Brakes, err)
+	}
+	return b, nil
 }
 
 // secrets are what must not be guessed. They are given as hexadecimal digits,

@@ -35,6 +35,12 @@ var phrases = map[string][]string{
 	"bad_phone":          {"Not a phone number", "Si namba ya simu", "Numéro non valable"},
 	"bad_amount":         {"Not an amount", "Si kiasi sahihi", "Montant non valable"},
 	"bad_choice":         {"Not on the list", "Haimo kwenye orodha", "Pas dans la liste"},
+	"held":               {"Not paid. Your SIM or PIN is new", "Haijalipwa. SIM au PIN yako ni mpya", "Non payé. Votre SIM ou PIN est nouveau"},
+	"pin_held":           {"Your SIM is new", "SIM yako ni mpya", "Votre SIM est nouvelle"},
+	"pins_paused":        {"PINs cannot be checked", "PIN haziwezi kuthibitishwa", "Pendant une minute, aucun PIN"},
+	"too_often":          {"Not paid: too many payments", "Haijalipwa: malipo mengi mno", "Non payé: trop de paiements"},
+	"new_payee":          {"Not paid: nearly all your money", "Haijalipwa: karibu pesa zako zote", "Non payé: presque tout votre argent"},
+	"fresh_money":        {"Not paid. This money came a moment ago", "Haijalipwa. Pesa hizi zimeingia sasa hivi", "Non payé. Cet argent vient d'arriver"},
 	"customer_cannot":    {"The customer cannot withdraw this now", "Mteja hawezi kutoa kiasi hiki sasa", "Le client ne peut pas retirer cela"},
 }
 
@@ -57,6 +63,7 @@ func says(screen, name string) bool {
 var complaints = []string{
 	"busy", "wrong_pin", "pin_locked", "insufficient", "float_low", "payee_full", "payee_unregistered", "till_unknown", "self", "below_min",
 	"over_entry", "over_day", "too_soon", "bad_phone", "bad_amount", "bad_choice", "customer_cannot",
+	"held", "pin_held", "pins_paused", "too_often", "new_payee", "fresh_money",
 }
 
 // complaint is the reason that a screen gives, "" for none.
