@@ -40,6 +40,7 @@ type simulateCommand struct {
 	Disk      int           `placeholder:"MB" help:"Keep the installation's data on a disk of this size of its own, so that it can be full: a tmpfs, which needs root. 1000 will do."`
 	Instances int           `default:"2" help:"Processes of the service."`
 	Fraud     bool          `default:"true" negatable:"" help:"Some people are up to no good."`
+	Brakes    string        `placeholder:"FILE" type:"existingfile" help:"Changes to the rules against fraud, as TUMA_BRAKES."`
 	Report    string        `placeholder:"DIR" help:"Where the report, the history and the logs are kept; without it a folder is made."`
 	JSON      bool          `help:"End with one JSON object."`
 	Plain     bool          `help:"Lines instead of the live screen."`
@@ -172,6 +173,11 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	if s.Brakes != "" {
+		if s.set["TUMA_BRAKES"], err = filepath.Abs(s.Brakes); err != nil {
+			return err
+		}
+	}
 	tills, err := s.setUp(ctx)
 	if err != nil {
 		return fmt.Errorf("setting up tills: %w", err)
@@ -188,7 +194,7 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	s.front.instances = s.site.instances
 	if s.country, err = people.New(people.Options{
 		Network: s.network, Customers: s.Customers, Tills: tills, Seed: s.Seed, Rate: s.Rate, Speed: s.Speed, Profile: people.Profile(s.Profile),
-		Duration: s.Duration, History: s.history, Fraud: s.Fraud, Watch: moves(s.network.Town(), tills),
+		Duration: s.Duration, History: s.history, Fraud: s.Fraud, Swap: s.swapSIM, Watch: moves(s.network.Town(), tills),
 	}); err != nil {
 		return err
 	}
@@ -357,6 +363,9 @@ func (s *simulation) settle(ctx context.Context) (*report, error) {
 	if r.Reconciled, err = reconcile(ctx, books.pool, s.file.Name()); err != nil {
 		return nil, err
 	}
+	if r.Fraud, err = measureBrakes(ctx, books.pool, s.file.Name()); err != nil {
+		return nil, err
+	}
 	p, err := proof(ctx, books.pool)
 	if err != nil {
 		return nil, err
@@ -365,6 +374,7 @@ func (s *simulation) settle(ctx context.Context) (*report, error) {
 		r.Breaks = append(r.Breaks, b.Check+": "+b.What)
 	}
 	r.Entries, r.Postings = p.Entries, p.Postings
+	r.Fraud.weigh(p.Entries)
 	return r, nil
 }
 

@@ -28,7 +28,7 @@ type drawn struct {
 	Throughput, Latency     seriesChart
 	Bars, Refusals, Payings []bar
 	Found                   []bar
-	FaultKinds              []bar
+	FaultKinds, Deeds       []bar
 	PerSecond               float64
 }
 
@@ -94,6 +94,9 @@ func (r *report) drawn() drawn {
 	}
 	widths(d.Bars)
 	d.Refusals, d.Payings, d.FaultKinds = bars(f.Refusals), bars(f.Payments), bars(faultCounts(r.Faults))
+	if r.Fraud != nil {
+		d.Deeds = r.Fraud.bars()
+	}
 	d.Verdict = "Everything agrees: nothing was lost, doubled or invented."
 	if d.Problems > 0 {
 		d.Verdict = fmt.Sprintf("%d things are not as they should be.", d.Problems)

@@ -31,6 +31,7 @@ type report struct {
 	Entries    int64            `json:"entries"`
 	Postings   int64            `json:"postings"`
 	Breaks     []string         `json:"breaks"`
+	Fraud      *fraudFigures    `json:"fraud"`
 }
 
 // brief is the report without its seconds.
@@ -40,7 +41,7 @@ func (r *report) brief() map[string]any {
 		"seed": r.Command.Seed, "customers": r.Command.Customers, "agents": r.Command.Agents, "sessions": f.Sessions, "hops": f.Hops, "hops_lost": f.Lost,
 		"payments": f.Payments, "payments_per_s": f.PaymentsPerSecond(), "p50_ms": f.P50, "p95_ms": f.P95, "p99_ms": f.P99, "max_ms": f.Max,
 		"refusals": f.Refusals, "unknown": f.Unknown, "resolved": f.Resolved, "sms": r.SMS, "faults": faultCounts(r.Faults), "requests_doubled": r.Doubled,
-		"reconciled": r.Reconciled, "entries": r.Entries, "breaks": r.Breaks,
+		"reconciled": r.Reconciled, "entries": r.Entries, "breaks": r.Breaks, "fraud": r.Fraud,
 	}
 }
 
@@ -95,6 +96,7 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "audit: %d entries, %d postings, %d breaks\n", r.Entries, r.Postings, len(r.Breaks))
+	r.Fraud.print(w)
 	for _, b := range r.Breaks {
 		fmt.Fprintln(w, "BROKEN", b)
 	}

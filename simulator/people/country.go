@@ -28,7 +28,7 @@ const (
 	openingLimit = 5 * time.Minute  // for everybody to be registered and funded
 )
 
-// Options say what country to live in. Every field but Watch is required.
+// Options say what country to live in. Every field but Watch and Swap is required.
 type Options struct {
 	Network   *simulator.Network
 	Customers int
@@ -41,6 +41,8 @@ type Options struct {
 	History   *History
 	Watch     func(Event) // told of every attempt that ended; must not wait. nil: nobody
 	Fraud     bool        // some people are up to no good, and are labelled in the history
+	// Swap has the network tell the service that a number is on another SIM card. nil: no SIM is swapped.
+	Swap func(ctx context.Context, number string) error
 }
 
 // Till is an agent's outlet, with the operator's phone.

@@ -15,6 +15,8 @@ const (
 	SplitDeposit    = "split_deposit"      // one sum of cash in several deposits
 	CommissionPair  = "commission_pair"    // cash in and out again at one till, for the commission
 	HarvestNames    = "harvest_names"      // numbers are keyed in for the names that come up
+	SwapSIM         = "swap_sim"           // a number on a thief's card, with the PIN talked out of its owner: all goes to a mule
+	SprayPIN        = "spray_pin"          // one wrong PIN on each of many numbers
 )
 
 // mules are customers whose wallets are used for it: one in two hundred.
@@ -38,40 +40,65 @@ func (c *Country) deceive(ctx context.Context) {
 		return
 	}
 	defer victim.leave()
-	switch c.dice.intN(5) {
+	d := Deed{Parties: []string{victim.Number}, At: c.o.History.now().UTC()}
+	defer func() {
+		if d.Label != "" {
+			c.o.History.done(d)
+		}
+	}()
+	till := c.tills[victim.home]
+	switch c.dice.intN(7) {
 	case 0:
-		c.drain(ctx, victim)
+		c.drain(ctx, victim, &d, DrainAndCashOut)
 	case 1:
+		d.Label = GuessPIN
 		c.talk(ctx, victim, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, label: GuessPIN})
 	case 2:
 		for range 3 {
-			c.byTill(ctx, victim, "deposit", strconv.Itoa(2400+c.dice.intN(100)), SplitDeposit)
+			if c.byTill(ctx, victim, "deposit", strconv.Itoa(11_200+c.dice.intN(400)), SplitDeposit) {
+				d.Label, d.Parties = SplitDeposit, []string{victim.Number, till.Till}
+			}
 		}
 	case 3:
-		amount := strconv.Itoa(101 + c.dice.intN(50))
+		amount := strconv.Itoa(101 + c.dice.intN(9))
 		if c.byTill(ctx, victim, "deposit", amount, CommissionPair) {
-			c.talk(ctx, victim, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[victim.home].Number, "100"}, label: CommissionPair})
+			d.Label, d.Parties = CommissionPair, []string{victim.Number, till.Till}
+			c.talk(ctx, victim, errand{kind: "withdraw", code: "*334#", keys: []string{"2", till.Till, "100"}, label: CommissionPair})
 		}
 	case 4:
-		for range 8 {
+		d.Label = HarvestNames
+		for range 25 {
 			to := c.people[c.dice.intN(len(c.people))]
 			c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(to.Number)}, label: HarvestNames})
+		}
+	case 5:
+		if c.o.Swap != nil && c.o.Swap(ctx, victim.Number) == nil {
+			c.drain(ctx, victim, &d, SwapSIM)
+		}
+	case 6:
+		d.Label = SprayPIN
+		for range 40 {
+			if p, _ := c.somebody(); p != nil {
+				c.talk(ctx, p, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, drop: 4, label: SprayPIN})
+				p.leave()
+			}
 		}
 	}
 }
 
 // drain sends nearly all that a victim is known to have to a mule, who withdraws it.
-func (c *Country) drain(ctx context.Context, victim *Person) {
+func (c *Country) drain(ctx context.Context, victim *Person, d *Deed, label string) {
 	mule := c.mule()
 	all := victim.knowledge()/100 - 120
 	if mule == victim || all < 50 || !mule.take() {
 		return
 	}
 	defer mule.leave()
+	d.Label, d.Parties = label, append(d.Parties, mule.Number)
 	amount := strconv.FormatInt(all, 10)
-	r := c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(mule.Number), amount}, label: DrainAndCashOut})
+	r := c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(mule.Number), amount}, label: label})
 	if r.outcome == OK {
-		c.talk(ctx, mule, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[mule.home].Number, strconv.FormatInt(max(50, all-60), 10)}, label: DrainAndCashOut})
+		c.talk(ctx, mule, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[mule.home].Number, strconv.FormatInt(max(50, all-60), 10)}, label: label})
 	}
 }
 

@@ -42,9 +42,18 @@ type Attempt struct {
 
 // Line is one line of a history file: an attempt that begins, one that has ended, or an SMS that a phone has got.
 type Line struct {
-	What    string         `json:"what"` // try, end, sms
+	What    string         `json:"what"` // try, end, sms, deed
 	Attempt *Attempt       `json:"attempt,omitempty"`
 	SMS     *simulator.SMS `json:"sms,omitempty"`
+	Deed    *Deed          `json:"deed,omitempty"`
+}
+
+// Deed is one fraud, whole: the service's rules are measured by whether they saw it.
+type Deed struct {
+	Label   string    `json:"label"`
+	Parties []string  `json:"parties"` // numbers of phones, and of tills
+	At      time.Time `json:"at"`
+	Ended   time.Time `json:"ended"`
 }
 
 // History is the people's own account. It is a file of JSON lines that is only added to: it does not grow in memory.
@@ -83,6 +92,14 @@ func (h *History) end(a *Attempt) {
 	defer h.mu.Unlock()
 	a.Ended = h.now().UTC()
 	h.write(Line{What: "end", Attempt: a})
+}
+
+// done notes a fraud that has been tried.
+func (h *History) done(d Deed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d.Ended = h.now().UTC()
+	h.write(Line{What: "deed", Deed: &d})
 }
 
 // Received notes an SMS that a phone has got.
