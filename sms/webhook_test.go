@@ -413,7 +413,8 @@ func TestWhoMayCallBack(t *testing.T) {
 func TestSecretsOfBefore(t *testing.T) {
 	t.Parallel()
 	c := serveCallbacks(t)
-	strange := "SmsSid=SM2&MessageStatus=dancing&MessageSid=SM2&AccountSid=" + account
+	sid := "SM" + strings.Repeat("2", 32)
+	strange := "SmsSid=" + sid + "&MessageStatus=dancing&MessageSid=" + sid + "&AccountSid=" + account
 	path := "/sms/twilio/status?ref=7-8"
 	signed := signatures(t, []toSign{{public + path, fields(t, strange)}})[0]
 	call := func(o WebhookOptions) (kannel, twilio int) {
