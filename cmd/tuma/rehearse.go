@@ -45,7 +45,7 @@ type rehearsal struct {
 }
 
 func (r rehearsing) open(ctx context.Context, settings map[string]string, folders ...string) (*rehearsal, error) {
-	t, err := newTorture(&tortureBook{Seed: r.Seed, Callers: r.Callers, Wallets: r.Wallets, Rate: r.Rate})
+	t, err := newTorture(&tortureBook{Seed: r.Seed, Posters: 2, Callers: r.Callers, Wallets: r.Wallets, Rate: r.Rate})
 	if err != nil {
 		return nil, err
 	}

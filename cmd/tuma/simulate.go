@@ -359,6 +359,7 @@ func (s *simulation) settle(ctx context.Context) (*report, error) {
 		return nil, err
 	}
 	r := &report{Command: s.simulateCommand, Began: s.began, Figures: s.country.Tally().Figures(), Faults: s.done.list()}
+	r.Commits, r.Landed = s.site.cutter.unknown(), s.site.cutter.landed.Load()
 	r.Doubled, r.SMS = s.front.seen.Load(), s.sms.Load()
 	if r.Reconciled, err = reconcile(ctx, books.pool, s.file.Name()); err != nil {
 		return nil, err

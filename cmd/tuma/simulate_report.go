@@ -26,6 +26,8 @@ type report struct {
 	Figures    people.Figures   `json:"figures"`
 	Faults     []faultDone      `json:"faults"`
 	Doubled    int64            `json:"requests_doubled"`
+	Commits    int64            `json:"unknown_commits"` // COMMITs whose sender did not hear what became of them
+	Landed     int64            `json:"unknown_landed"`  // those that the server was seen to do
 	SMS        int64            `json:"sms"`
 	Reconciled *reconciled      `json:"reconciled"`
 	Entries    int64            `json:"entries"`
@@ -41,6 +43,7 @@ func (r *report) brief() map[string]any {
 		"seed": r.Command.Seed, "customers": r.Command.Customers, "agents": r.Command.Agents, "sessions": f.Sessions, "hops": f.Hops, "hops_lost": f.Lost,
 		"payments": f.Payments, "payments_per_s": f.PaymentsPerSecond(), "p50_ms": f.P50, "p95_ms": f.P95, "p99_ms": f.P99, "max_ms": f.Max,
 		"refusals": f.Refusals, "unknown": f.Unknown, "resolved": f.Resolved, "sms": r.SMS, "faults": faultCounts(r.Faults), "requests_doubled": r.Doubled,
+		"unknown_commits": r.Commits, "unknown_landed": r.Landed,
 		"reconciled": r.Reconciled, "entries": r.Entries, "breaks": r.Breaks, "fraud": r.Fraud,
 	}
 }
@@ -85,6 +88,7 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%.1f payments a second: %s\n", f.PaymentsPerSecond(), counts(f.Payments))
 	fmt.Fprintf(w, "refusals: %s\n", counts(f.Refusals))
 	fmt.Fprintf(w, "faults: %d (%s), %d requests doubled\n", len(r.Faults), counts(faultCounts(r.Faults)), r.Doubled)
+	fmt.Fprintf(w, "commits with unknown outcome: %d, of which the server had done %d\n", r.Commits, r.Landed)
 	if c := r.Reconciled; c != nil {
 		fmt.Fprintf(w, "%d attempts: %d ok, %d refused, %d without an answer at first, %d unknown to the end (%d of which stand)\n", c.Attempts, c.OK, c.Refused, c.Ambiguous, c.Unknown, c.UnknownStood)
 		fmt.Fprintf(w, "%d notices, %d SMS received, %d tries in doubt, %d given up after them\n", c.Notices, c.Received, c.Doubted, c.GivenUp)

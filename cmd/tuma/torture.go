@@ -33,14 +33,14 @@ type tortureBook struct {
 	Callers int           `default:"32" help:"Callers at once."`
 	Wallets int           `default:"300" help:"Few, so that callers meet."`
 	Rate    int           `default:"1000" help:"Entries a second at most: the history is kept in memory."`
+	Cuts    float64       `default:"0" help:"Connections cut at COMMIT in a second, beside the other faults: as many as find a COMMIT that passes."`
+	Harm    time.Duration `default:"100ms" help:"Between two of the other faults, on the average."`
+	Posters int           `default:"2" help:"Processes that post into the one book."`
 	Every   time.Duration `default:"15s" help:"Time between full checks, which the callers wait for."`
 	Keep    string        `placeholder:"DIR" help:"Keep the callers' history there; otherwise only when something was found."`
 	JSON    bool          `help:"End with one JSON object."`
 	Plant   string        `hidden:"" enum:",lost-update,doubled-retry,half-entry,async-commit" default:""`
 }
-
-// torturePosters is how many processes post into the one book.
-const torturePosters = 2
 
 // torture is one run.
 type torture struct {
@@ -113,6 +113,9 @@ type summary struct {
 	Resolved     int64            `json:"resolved"`        // entries that were unknown to a caller and are settled
 	Ambiguous    int64            `json:"healed_in_book"`  // entries whose commit's answer was lost and which the book found by itself
 	Again        int64            `json:"repeats"`         // acknowledged entries posted again, all with the first receipt
+	Commits      int64            `json:"unknown_commits"` // COMMITs whose sender did not hear what became of them
+	Landed       int64            `json:"unknown_landed"`  // those that the server was seen to do
+	Open         int              `json:"undecided"`       // entries that nobody can say anything about in the end
 	Refusals     map[string]int64 `json:"refusals"`        // by rule, each try
 	Faults       map[string]int64 `json:"faults"`          // by kind
 	Checks       int              `json:"checks"`          // of everything
@@ -209,7 +212,7 @@ func (t *torture) leave() error { return errors.Join(t.server.stop(), t.cutter.l
 
 // cast starts the posters, which run until ctx ends.
 func (t *torture) cast(ctx context.Context, running *sync.WaitGroup) error {
-	for i := range torturePosters {
+	for i := range t.Posters {
 		v, err := newVictim(t.dir, fmt.Sprint(i), orders{DatabaseURL: t.posterURL(), ReceiptKey: t.key}, t.found)
 		if err != nil {
 			return err
@@ -229,6 +232,9 @@ func (t *torture) session(ctx context.Context, interrupted <-chan struct{}) erro
 		busy.Go(func() { t.call(ctx, uint64(i)) })
 	}
 	busy.Go(func() { t.harm(ctx) })
+	if t.Cuts > 0 {
+		busy.Go(t.cut)
+	}
 	busy.Go(t.progress)
 	end := time.NewTimer(time.Duration(t.Minutes * float64(time.Minute)))
 	next := time.NewTimer(t.Every)
@@ -312,8 +318,8 @@ func (t *torture) progress() {
 			for _, n := range s.Faults {
 				faults += n
 			}
-			fmt.Fprintf(os.Stderr, "\r%5.0f s  %d entries: %d acknowledged, %d refused; %d tries unknown; %d faults; %d checks; %d findings   ",
-				s.Seconds, s.Entries, s.Acknowledged, s.Refused, s.Unknown, faults, s.Checks, s.Findings)
+			fmt.Fprintf(os.Stderr, "\r%5.0f s  %d entries: %d acknowledged, %d refused; %d tries, %d commits unknown; %d faults; %d checks; %d findings   ",
+				s.Seconds, s.Entries, s.Acknowledged, s.Refused, s.Unknown, s.Commits, faults, s.Checks, s.Findings)
 		}
 	}
 }
@@ -321,6 +327,7 @@ func (t *torture) progress() {
 func (t *torture) summary(took time.Duration) summary {
 	s := t.record.summary()
 	s.Seed, s.Seconds, s.Tries, s.Faults, s.Checks = t.Seed, took.Seconds(), t.asked.Load(), t.faults.counts(), t.checks
+	s.Commits, s.Landed, s.Open = t.cutter.unknown(), t.cutter.landed.Load(), len(t.record.undecided())
 	for w := range wounds {
 		if n := t.cutter.dealt[w].Load(); n > 0 {
 			s.Faults[woundNames[w]] = n
@@ -335,6 +342,7 @@ func (t *torture) summary(took time.Duration) summary {
 func (s summary) print() {
 	fmt.Printf("%d entries in %.0f s (%d tries): %d acknowledged, %d refused, %d failed\n", s.Entries, s.Seconds, s.Tries, s.Acknowledged, s.Refused, s.Failed)
 	fmt.Printf("unknown: %d tries, %d entries resolved by posting the same Ref again; %d more healed inside the book; %d repeats of what stood\n", s.Unknown, s.Resolved, s.Ambiguous, s.Again)
+	fmt.Printf("commits with unknown outcome: %d, of which the server had done %d; entries left undecided: %d\n", s.Commits, s.Landed, s.Open)
 	fmt.Printf("faults: %v\nrefusals: %v\nchecks of everything: %d\n", s.Faults, s.Refusals, s.Checks)
 	for _, f := range s.First {
 		fmt.Println("FOUND", f)

@@ -229,7 +229,7 @@ func (t *torture) posterURL() string {
 func (t *torture) harm(ctx context.Context) {
 	dice := t.dice(2)
 	for {
-		wait := time.Duration(20+dice.IntN(160)) * time.Millisecond
+		wait := time.Duration((0.2 + 1.6*dice.Float64()) * float64(t.Harm))
 		select {
 		case <-t.finished:
 			return
@@ -241,6 +241,28 @@ func (t *torture) harm(ctx context.Context) {
 			t.harming.Unlock()
 			return
 		}
+		t.harming.Unlock()
+	}
+}
+
+// cut has connections cut at COMMIT, so many a second. Late COMMITs are few: they
+// hold their rows' locks until they come.
+func (t *torture) cut() {
+	dice := t.dice(5)
+	tick := time.NewTicker(time.Duration(float64(time.Second) / t.Cuts))
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.finished:
+			return
+		case <-tick.C:
+		}
+		w := wound(dice.IntN(int(cutCommitLate)))
+		if dice.IntN(50) == 0 {
+			w = cutCommitLate
+		}
+		t.harming.Lock()
+		t.cutter.arm(w)
 		t.harming.Unlock()
 	}
 }

@@ -35,6 +35,7 @@ type cutter struct {
 	listener net.Listener
 	upstream atomic.Pointer[string]
 	dealt    [wounds]atomic.Int64
+	landed   atomic.Int64 // COMMITs that nobody heard the end of, and that the server did all the same
 	stalled  atomic.Int64 // until when nothing passes, in Unix nanoseconds
 	slow     atomic.Int64 // nanoseconds that each message of a client is late
 
@@ -89,6 +90,15 @@ func (c *cutter) pause() {
 	}
 }
 
+// unknown is how many COMMITs were cut: whoever sent them did not hear what
+// became of them.
+func (c *cutter) unknown() (n int64) {
+	for w := range cutMidBatch {
+		n += c.dealt[w].Load()
+	}
+	return n
+}
+
 // take gives the wound for a message, if one is armed for its kind.
 func (c *cutter) take(commit bool) (wound, bool) {
 	c.mu.Lock()
@@ -111,26 +121,48 @@ func (c *cutter) serve(client net.Conn) {
 	}
 	defer server.Close()
 	var mute atomic.Bool
-	answered := make(chan struct{}) // closed at the first answer that nobody hears, and at the end
+	answered := make(chan struct{}) // closed when a COMMIT that nobody hears of has its answer, and at the end
 	go func() {
 		defer close(answered)
 		defer client.Close()
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := server.Read(buf)
-			if err != nil || mute.Load() {
-				return
-			}
-			c.pause()
-			if mute.Load() {
-				return
-			}
-			if _, err := client.Write(buf[:n]); err != nil {
-				return
-			}
-		}
+		c.answers(client, server, &mute)
 	}()
 	c.requests(client, server, &mute, answered)
+}
+
+// What the server says to a COMMIT, at the end of a message of its own.
+var (
+	committed  = []byte("COMMIT\x00")
+	rolledBack = []byte("ROLLBACK\x00") // the transaction had failed before
+)
+
+// answers forwards what the server says. While mute it only looks for what
+// became of the COMMIT.
+func (c *cutter) answers(client, server net.Conn, mute *atomic.Bool) {
+	buf := make([]byte, 32<<10)
+	kept := 0 // bytes of the answer before, in which a tag may begin
+	for {
+		n, err := server.Read(buf[kept:])
+		if err != nil {
+			return
+		}
+		c.pause()
+		if !mute.Load() {
+			if _, err := client.Write(buf[:n]); err != nil && !mute.Load() {
+				return
+			}
+			continue
+		}
+		seen := buf[:kept+n]
+		if bytes.Contains(seen, committed) {
+			c.landed.Add(1)
+			return
+		}
+		if bytes.Contains(seen, rolledBack) {
+			return
+		}
+		kept = copy(buf, seen[max(0, len(seen)-len(rolledBack)):])
+	}
 }
 
 // requests forwards what the client says, message by message.

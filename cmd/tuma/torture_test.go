@@ -35,6 +35,9 @@ func TestTortureBook(t *testing.T) {
 			for _, n := range s.Faults {
 				faults += n
 			}
+			if s.Commits == 0 || s.Landed == 0 || s.Landed > s.Commits || s.Open > 0 {
+				t.Errorf("seed %d: %d commits were cut, %d of them had landed, %d entries are undecided", seed, s.Commits, s.Landed, s.Open)
+			}
 			if s.Acknowledged < 100 || s.Refused == 0 || s.Unknown == 0 || s.Resolved == 0 || faults < 10 || s.Checks < 2 {
 				t.Errorf("too little happened to prove anything: %+v", s)
 			}
