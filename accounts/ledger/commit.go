@@ -15,6 +15,10 @@ import (
 // added up for each account, and one conditional UPDATE moves all balances at
 // once, provided that every rule holds; it locks in the order of the ids.
 //
+// Whatever a batch has to wait for it takes in one order: its Refs, in theirs, and
+// then the rows of its accounts. So batches of any processes never wait for each
+// other in a circle, and what needs no rows is written before they are held.
+//
 // How much is known beforehand depends. While nothing has been refused lately,
 // nothing is read at all: the UPDATE itself finds out whether all goes through
 // (hopeful). Otherwise what the accounts hold is first read without locks, which
@@ -44,6 +48,9 @@ const (
 // errRaced says that an account changed between reading and moving.
 var errRaced = errors.New("ledger: an account changed meanwhile")
 
+// errClaimed says that a careful decision refuses an entry whose Ref it has taken.
+var errClaimed = errors.New("ledger: a Ref was taken that is not needed")
+
 // errHook marks what a hook said.
 var errHook = errors.New("ledger: hook")
 
@@ -57,12 +64,17 @@ type seal struct {
 // After a commit whose answer is lost the batch runs again, carefully: whatever
 // stands is found by its Ref.
 func (p *poster) commit(batch []*request) ([]answer, error) {
+	if p.calm >= calmBatches {
+		return p.commitAs(hopeful, batch)
+	}
+	return p.commitAs(looking, batch)
+}
+
+func (p *poster) commitAs(how mode, batch []*request) ([]answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
-	how, unknown := looking, false
-	if p.calm >= calmBatches {
-		how = hopeful
-	}
+	all, places := make([]answer, len(batch)), []int(nil) // places: of what is left of the batch, nil while that is all
+	unknown := false
 	for try := 1; ; try++ {
 		var answers []answer
 		var sealed seal
@@ -86,11 +98,20 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 			if how != careful && p.calm == 0 {
 				p.confirm(ctx, batch, answers)
 			}
-			return answers, nil
+			if places == nil {
+				return answers, nil
+			}
+			for k, i := range places {
+				all[i] = answers[k]
+			}
+			return all, nil
 		}
 		p.calm = 0
 		again := false
 		switch {
+		case errors.Is(err, errClaimed):
+			batch, places = settle(all, batch, answers, places)
+			try, again = try-1, true // it is shorter now, so this ends
 		case errors.Is(err, db.ErrUnknown):
 			p.chain = 0 // the block may stand or not: never build on it
 			how, unknown, again = careful, true, true
@@ -116,18 +137,34 @@ func (p *poster) commit(batch []*request) ([]answer, error) {
 	}
 }
 
+// settle keeps the refusals of a careful decision that cannot be written as it is
+// (errClaimed), and gives what is left of the batch, and its places.
+func settle(all []answer, batch []*request, answers []answer, places []int) (rest []*request, left []int) {
+	left = []int{}
+	for k, a := range answers {
+		i := k
+		if places != nil {
+			i = places[k]
+		}
+		if _, refused := errors.AsType[Refusal](a.err); refused {
+			all[i] = a
+		} else {
+			rest, left = append(rest, batch[k]), append(left, i)
+		}
+	}
+	return rest, left
+}
+
 // ofOneEntry tells whether an error can be the fault of one entry of a batch: its
 // data, or a hook's. A lost database fails for all of them.
 func ofOneEntry(err error) bool {
 	return !errors.Is(err, db.ErrUnknown) && (errors.Is(err, errHook) || db.OfData(err))
 }
 
-// confirm makes the refusals of a batch definite that was not decided carefully. It
-// holds the rows of what was refused, and so has waited for every commit under
-// way that touches them, the entry's own earlier try among these: if that stands,
-// the caller hears of it instead. The verdicts are not taken again, since the
-// batch was decided in the order of its arrival. What cannot be confirmed is
-// answered with the fault.
+// confirm makes the refusals of a batch definite that was not decided carefully:
+// it waits for every earlier try of theirs, and where one stands the caller hears
+// of that instead. The verdicts are not taken again, since the batch was decided in
+// the order of its arrival. What cannot be confirmed is answered with the fault.
 func (p *poster) confirm(ctx context.Context, batch []*request, answers []answer) {
 	accepted := map[string]bool{} // a later twin in the same batch is no earlier try
 	for i, a := range answers {
@@ -135,32 +172,21 @@ func (p *poster) confirm(ctx context.Context, batch []*request, answers []answer
 			accepted[batch[i].entry.Ref] = true
 		}
 	}
-	var refused []*request
+	var refs []string
 	var places []int
 	for i, a := range answers {
 		if a.err != nil && !accepted[batch[i].entry.Ref] {
-			refused, places = append(refused, batch[i]), append(places, i)
+			refs, places = append(refs, batch[i].entry.Ref), append(places, i)
 		}
 	}
-	var known map[string]stored
-	err := p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
-		originals, err := p.book.originals(ctx, tx, refused)
-		if err != nil {
-			return err
-		}
-		if _, err = p.book.accounts(ctx, tx, refused, originals, 0, careful); err != nil {
-			return err
-		}
-		known, err = p.book.known(ctx, tx, refused)
-		return err
-	})
+	known, err := p.book.settled(ctx, refs)
 	for k, i := range places {
-		first, stands := known[refused[k].entry.Ref]
+		first, stands := known[refs[k]]
 		switch {
 		case err != nil:
 			answers[i] = answer{err: fmt.Errorf("ledger: confirming a refusal: %w", err)}
 		case stands:
-			answers[i] = again(first, refused[k].entry)
+			answers[i] = again(first, batch[i].entry)
 		}
 	}
 }
@@ -194,27 +220,34 @@ func (p *poster) attempt(ctx context.Context, tx *db.Tx, batch []*request, how m
 	if err != nil {
 		return nil, seal{}, err
 	}
+	var c claim
+	if how == careful {
+		if c, err = p.claim(ctx, tx, batch); err != nil {
+			return nil, seal{}, err
+		}
+	}
 	accounts, err := b.accounts(ctx, tx, batch, originals, lane, how)
 	if err != nil {
 		return nil, seal{}, err
 	}
-	var known map[string]stored
-	if how == careful {
-		// With the rows held: an earlier try of the same Ref has landed or never will.
-		if known, err = b.known(ctx, tx, batch); err != nil {
-			return nil, seal{}, err
-		}
+	j := b.judge(batch, c.known, originals, accounts, lane, tx.Now)
+	if c.refused(j.answers) {
+		return j.answers, seal{}, errClaimed
 	}
-	j := b.judge(batch, known, originals, accounts, lane, tx.Now)
 	if len(j.accepted) == 0 {
 		return j.answers, seal{}, nil
 	}
-	if err := p.number(ctx, tx, &j); err != nil {
-		return nil, seal{}, err
+	var untaken refs
+	if how != careful {
+		if c.first, err = p.number(ctx, tx, len(j.accepted)); err != nil {
+			return nil, seal{}, err
+		}
+		untaken = refsOf(len(j.accepted), func(i int) string { return j.accepted[i].Entry.Ref }, c.first)
 	}
+	b.name(j.accepted, c.first)
 	nets := netsOf(j.accepted)
 	full := len(j.accepted) >= fullBatch
-	moving := perhapsAside(full, func() error { return nets.move(ctx, tx, accounts, b.Day(tx.Now)) })
+	moving := perhapsAside(full, func() error { return nets.move(ctx, tx, untaken, accounts, b.Day(tx.Now)) })
 	columns := entryColumnsOf(j.accepted)
 	if err := <-moving; err != nil {
 		return nil, seal{}, err

@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"tuma/internal/db"
 	"tuma/internal/db/dbtest"
 	"tuma/internal/money"
 )
@@ -233,25 +232,11 @@ func hopefully(t testing.TB, p *poster, batch []*request) []answer {
 }
 
 // carefully decides with the rows locked, which is otherwise rare.
-func carefully(t testing.TB, p *poster, batch []*request) (answers []answer) {
-	ctx := context.Background()
-	var sealed seal
-	post := func() error {
-		return p.book.pool.InBatch(ctx, func(tx *db.Tx) (err error) {
-			answers, sealed, err = p.attempt(ctx, tx, batch, careful)
-			return err
-		})
-	}
-	err := post()
-	if db.NoPartition(err) && p.book.openMonths(ctx, p.book.pool.Now()) == nil {
-		err = post()
-	}
+func carefully(t testing.TB, p *poster, batch []*request) []answer {
+	answers, err := p.commitAs(careful, batch)
 	if err != nil {
 		t.Error(err)
 		return make([]answer, len(batch))
-	}
-	if sealed.n > 0 {
-		p.chain, p.n, p.head = sealed.chain, sealed.n, sealed.digest
 	}
 	return answers
 }

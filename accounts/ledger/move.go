@@ -66,12 +66,15 @@ func netsOf(accepted []Accepted) nets {
 	return n
 }
 
-// sqlMove moves all balances of a batch, where every rule still holds, and puts
-// the batch's entries at the end of each account's list. A row that it leaves
-// out makes the batch be decided again. Lists are unnested side by side in the
+// sqlMove takes the batch's Refs and then moves all its balances, where every rule
+// still holds, and puts the batch's entries at the end of each account's list. A
+// row that it leaves out makes the batch be decided again. Counting the Refs is
+// what has the server write all of them before it holds a row. Lists are unnested side by side in the
 // select list: in "from" the server would first store each of them.
 const sqlMove = `
-with moved as (
+with refs as (
+insert into entry_ref (ref, entry) select unnest($9::text[]), unnest($10::bigint[]) returning 1
+), moved as (
 update account a
 set balance   = a.balance + u.delta,
     day       = case when u.spent > 0 then greatest(a.day, $1) else a.day end,
@@ -79,7 +82,7 @@ set balance   = a.balance + u.delta,
     last_entry = u.last, entry_before = a.last_entry
 from (select unnest($2::bigint[]) as id, unnest($3::bigint[]) as delta, unnest($4::bigint[]) as low, unnest($5::bigint[]) as high,
              unnest($6::bigint[]) as spent, unnest($7::bool[]) as debited, unnest($8::bigint[]) as last) u
-where a.id = u.id
+where a.id = u.id and (select count(*) from refs) >= 0
   and (a.status = 0 or a.status = 1 and not u.debited)
   and a.balance + u.low >= coalesce(a.floor, -1000000000000000000)
   and a.balance + u.high <= coalesce(a.ceiling, 1000000000000000000)
@@ -90,9 +93,9 @@ select array_send(coalesce(array_agg(id), '{}')) as ids, array_send(coalesce(arr
        coalesce(min(currency), '') as currency, coalesce(max(currency), '') as another
 from moved`
 
-// move applies the batch to the accounts in the database, and learns what stood
+// move takes Refs and applies the batch to the accounts in the database, and learns what stood
 // before it: another poster may have moved an account since it was read.
-func (n nets) move(ctx context.Context, tx *db.Tx, accounts map[AccountID]*Account, today time.Time) error {
+func (n nets) move(ctx context.Context, tx *db.Tx, refs refs, accounts map[AccountID]*Account, today time.Time) error {
 	c := newMoveColumns(len(n))
 	for _, id := range sortedIDs(n) {
 		c.add(id, n[AccountID(id)])
@@ -104,7 +107,8 @@ func (n nets) move(ctx context.Context, tx *db.Tx, accounts map[AccountID]*Accou
 		Currency string    `db:"currency"`
 		Another  string    `db:"another"`
 	}
-	err := tx.Get(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited), db.Array(c.lasts))
+	err := tx.Get(ctx, &moved, sqlMove, today, db.Array(c.ids), db.Array(c.deltas), db.Array(c.lows), db.Array(c.highs), db.Array(c.spents), db.Array(c.debited), db.Array(c.lasts),
+		db.Array(refs.refs), db.Array(refs.entries))
 	if err != nil {
 		return fmt.Errorf("ledger: moving balances: %w", err)
 	}

@@ -126,7 +126,11 @@ func (b *Book) known(ctx context.Context, tx *db.Tx, batch []*request) (map[stri
 	for i, r := range batch {
 		refs[i] = r.entry.Ref
 	}
-	entries, err := b.byRefs(ctx, tx, refs)
+	return b.stand(ctx, tx, refs)
+}
+
+func (b *Book) stand(ctx context.Context, r reader, refs []string) (map[string]stored, error) {
+	entries, err := b.byRefs(ctx, r, refs)
 	known := make(map[string]stored, len(entries))
 	for _, e := range entries {
 		known[e.ref] = e

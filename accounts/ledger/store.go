@@ -128,24 +128,27 @@ const (
 
 const sqlNumbers = `select nextval('entry_number')`
 
-// number gives the accepted entries their ids, one after the other. Numbers of a
-// transaction that fails are never used again.
-func (p *poster) number(ctx context.Context, tx *db.Tx, j *judged) error {
-	n := int64(len(j.accepted))
-	if age := tx.Now.Sub(p.drawn); p.spare < n || age < 0 || age > numbersLast {
+// number gives the ids of n entries, one after the other: the first one. Numbers of
+// a transaction that fails are never used again.
+func (p *poster) number(ctx context.Context, tx *db.Tx, n int) (EntryID, error) {
+	if age := tx.Now.Sub(p.drawn); p.spare < int64(n) || age < 0 || age > numbersLast {
 		if err := tx.Get(ctx, &p.next, sqlNumbers); err != nil {
-			return fmt.Errorf("ledger: drawing numbers: %w", err)
+			return 0, fmt.Errorf("ledger: drawing numbers: %w", err)
 		}
 		p.spare, p.drawn = numbersDrawn, tx.Now
 	}
-	month := monthOf(tx.Now, p.book.zone)
-	for i := range j.accepted {
-		r := &j.accepted[i].Receipt
-		r.ID = EntryID(month<<monthBits | (p.next + int64(i)))
-		r.Code = p.book.codes.code(r.ID, tx.Now)
+	first := EntryID(monthOf(tx.Now, p.book.zone)<<monthBits | p.next)
+	p.next, p.spare = p.next+int64(n), p.spare-int64(n)
+	return first, nil
+}
+
+// name gives the accepted entries their ids and codes.
+func (b *Book) name(accepted []Accepted, first EntryID) {
+	for i := range accepted {
+		r := &accepted[i].Receipt
+		r.ID = first + EntryID(i)
+		r.Code = b.codes.code(r.ID, r.At)
 	}
-	p.next, p.spare = p.next+n, p.spare-n
-	return nil
 }
 
 // finish completes the accepted entries with the balances and entries before
@@ -202,10 +205,10 @@ func (j *judged) answerTwins() {
 // by unnest, so the lists of all entries lie behind one another, and each entry
 // says where its own end.
 type entryColumns struct {
-	ids                      []int64
-	refs, kinds, memos, whys []string
-	digests                  [][]byte
-	reverses, reversing      []int64
+	ids                 []int64
+	kinds, memos, whys  []string
+	digests             [][]byte
+	reverses, reversing []int64
 
 	debits, credits, amounts  []int64
 	postings                  []int64 // of each entry: where its postings end
@@ -217,7 +220,7 @@ type entryColumns struct {
 func entryColumnsOf(accepted []Accepted) *entryColumns {
 	n := len(accepted)
 	c := &entryColumns{digests: make([][]byte, 0, n)}
-	for _, s := range []*[]string{&c.refs, &c.kinds, &c.memos, &c.whys} {
+	for _, s := range []*[]string{&c.kinds, &c.memos, &c.whys} {
 		*s = make([]string, 0, n)
 	}
 	for _, s := range []*[]int64{&c.ids, &c.postings, &c.touched} {
@@ -230,7 +233,6 @@ func entryColumnsOf(accepted []Accepted) *entryColumns {
 	for i := range accepted {
 		a := &accepted[i]
 		c.ids = append(c.ids, int64(a.Receipt.ID))
-		c.refs = append(c.refs, a.Entry.Ref)
 		c.kinds = append(c.kinds, a.Entry.Kind)
 		c.memos = append(c.memos, a.memo)
 		whys = whys[:0]
@@ -256,23 +258,21 @@ func entryColumnsOf(accepted []Accepted) *entryColumns {
 // sqlStore puts a whole batch into the book in one round trip. An entry's lists begin where those of the entry
 // before it end.
 const sqlStore = `
-with refs as (
-    insert into entry_ref (ref, entry) select unnest($5::text[]), unnest($4::bigint[])
-), reversals as (
-    insert into reversal (reverses, entry) select unnest($6::bigint[]), unnest($7::bigint[])
+with reversals as (
+    insert into reversal (reverses, entry) select unnest($5::bigint[]), unnest($6::bigint[])
 ), entries as (
     insert into entry (id, at, chain, block, kind, memo, whys, debits, credits, amounts, accounts, afters, befores, digest)
-    select id, $1, $2, $3, kind, memo, whys, ($8::bigint[])[p:q], ($9::bigint[])[p:q], ($10::bigint[])[p:q],
-           ($11::bigint[])[s:t], ($12::bigint[])[s:t], ($13::bigint[])[s:t], digest
-    from (select unnest($4::bigint[]) as id, unnest($14::text[]) as kind, unnest($15::text[]) as memo, unnest($16::text[]) as whys, unnest($17::bytea[]) as digest,
-                 unnest($18::bigint[]) as p, unnest($19::bigint[]) as q, unnest($20::bigint[]) as s, unnest($21::bigint[]) as t) e
+    select id, $1, $2, $3, kind, memo, whys, ($7::bigint[])[p:q], ($8::bigint[])[p:q], ($9::bigint[])[p:q],
+           ($10::bigint[])[s:t], ($11::bigint[])[s:t], ($12::bigint[])[s:t], digest
+    from (select unnest($4::bigint[]) as id, unnest($13::text[]) as kind, unnest($14::text[]) as memo, unnest($15::text[]) as whys, unnest($16::bytea[]) as digest,
+                 unnest($17::bigint[]) as p, unnest($18::bigint[]) as q, unnest($19::bigint[]) as s, unnest($20::bigint[]) as t) e
 ) /* carried */
-insert into block (chain, n, first, entries, digest) values ($2, $3, $22, $23, $24)`
+insert into block (chain, n, first, entries, digest) values ($2, $3, $21, $22, $23)`
 
 // last: COMMIT goes with it.
 func (c *entryColumns) store(ctx context.Context, tx *db.Tx, s seal, last bool) error {
 	args := []any{tx.Now, s.chain, s.n,
-		db.Array(c.ids), db.Array(c.refs), db.Array(c.reverses), db.Array(c.reversing),
+		db.Array(c.ids), db.Array(c.reverses), db.Array(c.reversing),
 		db.Array(c.debits), db.Array(c.credits), db.Array(c.amounts), db.Array(c.accounts), db.Array(c.afters), db.Array(c.befores),
 		db.Array(c.kinds), db.Array(c.memos), db.Array(c.whys), db.Array(c.digests),
 		db.Array(begins(c.postings)), db.Array(c.postings), db.Array(begins(c.touched)), db.Array(c.touched),

@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -178,4 +180,74 @@ func TestReversalAgainAfterCalm(t *testing.T) {
 		t.Errorf("another reversal of the same: %+v", other)
 	}
 	clean(t, b)
+}
+
+// Batches of all three ways that post the same Refs at once, in opposite orders
+// and on the same accounts, wait for each other but never in a circle.
+func TestSameRefsAtOnce(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	pool, err := db.Open(t.Context(), db.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, pool)
+	trust := house(t, b, Trust)
+	wallets := []AccountID{account(t, b, Wallet, Rules{Floor: Zero()}), account(t, b, Wallet, Rules{Floor: Zero()})}
+	for i, w := range wallets {
+		must(t)(b.Post(t.Context(), transfer(fmt.Sprint("in:", i), trust, w, 10000)))
+	}
+	for round := range 40 {
+		answers := map[mode][]answer{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for _, how := range []mode{hopeful, looking, careful} {
+			var batch []*request
+			for i := range 8 {
+				e := transfer(fmt.Sprint(round, ":", i), wallets[i%2], wallets[1-i%2], money.Amount(1+i))
+				batch = append(batch, &request{entry: e, answer: make(chan answer, 1)})
+			}
+			if int(how)%2 == round%2 {
+				slices.Reverse(batch)
+			}
+			wg.Go(func() {
+				got, err := (&poster{book: b}).commitAs(how, batch)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				slices.SortFunc(got, func(a, b answer) int { return cmp.Compare(a.receipt.Postings[0].Amount, b.receipt.Postings[0].Amount) })
+				mu.Lock()
+				defer mu.Unlock()
+				answers[how] = got
+			})
+		}
+		wg.Wait()
+		for i := range 8 {
+			first := 0
+			for how, got := range answers {
+				if got[i].receipt.ID != answers[hopeful][i].receipt.ID {
+					t.Errorf("round %d, Ref %d, way %d: %+v, another heard %+v", round, i, how, got[i], answers[hopeful][i])
+				}
+				if !got[i].receipt.Again {
+					first++
+				}
+			}
+			if first != 1 {
+				t.Errorf("round %d: Ref %d was posted %d times", round, i, first)
+			}
+		}
+	}
+	clean(t, b)
+	b.Close()
+	pool.Close() // its sessions tell what they have counted when they end
+	dba, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dba.Close()
+	var deadlocks int
+	if err := dba.QueryRow(`select deadlocks from pg_stat_database where datname = current_database()`).Scan(&deadlocks); err != nil || deadlocks > 0 {
+		t.Errorf("%d deadlocks, %v", deadlocks, err)
+	}
 }
