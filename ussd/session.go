@@ -51,6 +51,9 @@ func RedisOptions(url string) (*redis.Options, error) {
 	o.ContextTimeoutEnabled = true
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
 	o.DialerRetries = 1
+	if o.PoolSize == 0 {
+		o.PoolSize = defaultSteps // with fewer, steps that wait for a connection time out when many are answered at a time
+	}
 	o.MaxRetries = -1
 	return o, nil
 }

@@ -18,10 +18,11 @@ import (
 )
 
 type benchCommand struct {
-	Post   benchPost   `cmd:"" help:"Whole payments at the book, beside pgbench if asked."`
-	Portal benchPortal `cmd:"" help:"What an operator waits for in the portal over a 2G link."`
-	USSD   benchUSSD   `cmd:"" name:"ussd" help:"Whole payments over HTTP: USSD steps and payments a second."`
-	SMS    benchSMS    `cmd:"" name:"sms" help:"The outbox through a provider on this machine: notices a second, and the delay of each."`
+	Post     benchPost     `cmd:"" help:"Whole payments at the book, beside pgbench if asked."`
+	Portal   benchPortal   `cmd:"" help:"What an operator waits for in the portal over a 2G link."`
+	USSD     benchUSSD     `cmd:"" name:"ussd" help:"Whole payments over HTTP: USSD steps and payments a second."`
+	Overload benchOverload `cmd:"" help:"What people meet when PostgreSQL is ten times slower for a minute, and how soon all is well again."`
+	SMS      benchSMS      `cmd:"" name:"sms" help:"The outbox through a provider on this machine: notices a second, and the delay of each."`
 }
 
 // bench is a machine of its own for one measurement: PostgreSQL with fsync on,

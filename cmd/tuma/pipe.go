@@ -8,12 +8,15 @@ import (
 )
 
 // pipe is a TCP proxy that knows no protocol: it cuts all its connections, lets
-// nothing pass for a while, or passes everything on late.
+// nothing pass for a while, passes everything on late, or makes what is behind it
+// so many times slower.
 type pipe struct {
 	listener net.Listener
 	upstream string
 	stalled  atomic.Int64 // until when nothing passes, in Unix nanoseconds
 	delay    atomic.Int64 // of each piece, nanoseconds
+	times    atomic.Int64 // an answer takes so many times as long as it took; 0 and 1: as long
+	answered atomic.Pointer[func(took, waited time.Duration)]
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -47,8 +50,13 @@ func (p *pipe) serve(client net.Conn) {
 	p.conns[client], p.conns[server] = true, true
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(server, client) })
-	both.Go(func() { p.copy(client, server) })
+	var asked atomic.Int64 // when the request left that has no answer yet, Unix nanoseconds; 0: there is none
+	both.Go(func() {
+		p.copy(server, client, func() { asked.Store(time.Now().UnixNano()) })
+	})
+	both.Go(func() {
+		p.copy(client, server, func() { p.drag(asked.Swap(0)) })
+	})
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, client)
@@ -56,8 +64,26 @@ func (p *pipe) serve(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// copy passes one direction on, and ends both when it ends.
-func (p *pipe) copy(to, from net.Conn) {
+// drag holds an answer back to what was asked then.
+func (p *pipe) drag(asked int64) {
+	if asked == 0 {
+		return // the rest of an answer, or news that nobody asked for
+	}
+	took := time.Since(time.Unix(0, asked))
+	if n := p.times.Load(); n > 1 {
+		time.Sleep(time.Duration(n-1) * took)
+	}
+	if tell := p.answered.Load(); tell != nil {
+		(*tell)(took, time.Since(time.Unix(0, asked)))
+	}
+}
+
+// watch has f told of every answer how long it took, and how long its caller
+// waited for it.
+func (p *pipe) watch(f func(took, waited time.Duration)) { p.answered.Store(&f) }
+
+// copy passes one direction on, piece by piece, and ends both when it ends.
+func (p *pipe) copy(to, from net.Conn, passing func()) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 32<<10)
@@ -70,6 +96,7 @@ func (p *pipe) copy(to, from net.Conn) {
 			time.Sleep(time.Duration(d))
 		}
 		if n > 0 {
+			passing()
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}

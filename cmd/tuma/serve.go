@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"tuma/ussd"
 )
@@ -29,6 +30,8 @@ type serveCommand struct {
 	Steps          int    `env:"TUMA_STEPS" default:"128" help:"USSD requests answered at a time; beyond, callers are told to try again."`
 	Admin          string `env:"TUMA_ADMIN" placeholder:"ADDRESS" help:"Address of metrics, health and profiles, for the operator alone; without it there is none."`
 	JSONLog        bool   `env:"TUMA_JSON_LOG" help:"Log as JSON lines."`
+
+	own func() time.Time // the process's own clock; nil: the machine's
 }
 
 func logger(json bool) *slog.Logger {
@@ -56,7 +59,7 @@ func (c serveCommand) config() (config, error) {
 		limits:   ussd.LimitOptions{DialsPerMinute: c.DialsPerMinute, LookUpsPerDay: c.LookUpsPerDay},
 		asking:   c.askSettings.limits(),
 		photos:   c.IDPhotos,
-		maxConns: c.MaxConns, posters: c.Posters, steps: c.Steps, durable: true, log: logger(c.JSONLog),
+		maxConns: c.MaxConns, posters: c.Posters, steps: c.Steps, durable: true, own: c.own, log: logger(c.JSONLog),
 	}, errors.Join(err1, err2, err3, err4)
 }
 

@@ -34,7 +34,8 @@ type config struct {
 	asking      agents.AskLimits // zero: the defaults
 	photos      string           // folder of ID photos; "": the portal registers nobody
 	plain       bool             // the portal's cookies go over plain HTTP: dev
-	now         func() time.Time // nil: the wall clock
+	now         func() time.Time // nil: the database's clock
+	own         func() time.Time // the process's own clock; nil: the machine's
 	posters     int
 	steps       int // USSD requests answered at a time; 0: the machine's default
 	maxConns    int
@@ -63,7 +64,7 @@ type service struct {
 
 // books is the part of a service that needs no way in: the operator's verbs use it.
 func (c config) books(ctx context.Context) (*service, error) {
-	pool, err := db.Open(ctx, db.Options{URL: c.databaseURL, Now: c.now, MaxConns: c.maxConns, Batches: c.posters + 3})
+	pool, err := db.Open(ctx, db.Options{URL: c.databaseURL, Now: c.now, Own: c.own, MaxConns: c.maxConns, Batches: c.posters + 3})
 	if err != nil {
 		return nil, err
 	}

@@ -188,6 +188,7 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	if err := s.outside(world, secret); err != nil {
 		return err
 	}
+	s.site.clocks = true
 	if err := s.site.open(ctx, s.Instances, s.set); err != nil {
 		return err
 	}

@@ -107,6 +107,14 @@ var allFaults = []fault{
 		rest(ctx, 3*time.Second)
 		return nil
 	}},
+	{"clock", "F10: the clock of one process is set up to 90 seconds forward or back, and after three to eight seconds right again", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		i := s.site.instances[d.IntN(len(s.site.instances))]
+		if err := i.setClock(time.Duration(d.IntN(181)-90) * time.Second); err != nil {
+			return err
+		}
+		rest(ctx, time.Duration(3000+d.IntN(5000))*time.Millisecond)
+		return i.setClock(0)
+	}},
 	{"odd-gateway", "F11: for five seconds a third of the requests come twice, late or out of order", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
 		s.front.odd.Store(333)
 		defer s.front.odd.Store(0)

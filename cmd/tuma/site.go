@@ -31,6 +31,7 @@ type site struct {
 	cutter    *cutter
 	redis     *lame
 	instances []*instance
+	clocks    bool // of the processes can be set
 }
 
 const (
@@ -62,6 +63,11 @@ func openSite(ctx context.Context, dir string, settings map[string]string, late 
 // books is a service without ways in, on the site's database, past the proxies:
 // for who sets up tills and looks at the books afterwards.
 func (s *site) books(ctx context.Context, set map[string]string) (*service, error) {
+	return booksWith(ctx, s.server.url(), set)
+}
+
+// booksWith is a service without ways in, with the keys of these variables.
+func booksWith(ctx context.Context, databaseURL string, set map[string]string) (*service, error) {
 	keys, err := secrets{PINKeys: []string{set["TUMA_PIN_KEYS"]}, ReceiptKey: set["TUMA_RECEIPT_KEY"], SessionKey: set["TUMA_SESSION_KEY"]}.build()
 	if err != nil {
 		return nil, err
@@ -70,7 +76,7 @@ func (s *site) books(ctx context.Context, set map[string]string) (*service, erro
 	if err != nil {
 		return nil, err
 	}
-	return config{databaseURL: s.server.url(), country: where, tariff: tariff, keys: keys, log: slog.New(slog.DiscardHandler)}.books(ctx)
+	return config{databaseURL: databaseURL, country: where, tariff: tariff, keys: keys, log: slog.New(slog.DiscardHandler)}.books(ctx)
 }
 
 // kenyaSettings are what `tuma serve` takes when nothing is said.
@@ -85,8 +91,14 @@ func (s *site) settings(more map[string]string) (map[string]string, error) {
 		return nil, err
 	}
 	database.Host = s.cutter.listener.Addr().String()
+	return siteSettings(database.String(), s.redis.url(), more)
+}
+
+// siteSettings are the variables of a process of the service on this machine,
+// with keys of its own.
+func siteSettings(databaseURL, redisURL string, more map[string]string) (map[string]string, error) {
 	set := map[string]string{
-		"TUMA_DATABASE_URL": database.String(), "TUMA_REDIS_URL": s.redis.url(), "TUMA_LISTEN": "127.0.0.1:0", "TUMA_ADMIN": "127.0.0.1:0", "TUMA_USSD_ALLOW": "127.0.0.0/8",
+		"TUMA_DATABASE_URL": databaseURL, "TUMA_REDIS_URL": redisURL, "TUMA_LISTEN": "127.0.0.1:0", "TUMA_ADMIN": "127.0.0.1:0", "TUMA_USSD_ALLOW": "127.0.0.0/8",
 		"TUMA_DIALS_PER_MINUTE": "1000000", "TUMA_LOOKUPS_PER_DAY": "1000000",
 	}
 	for _, name := range []string{"TUMA_PIN_KEYS", "TUMA_RECEIPT_KEY", "TUMA_SESSION_KEY"} {
@@ -107,6 +119,11 @@ func (s *site) settings(more map[string]string) (map[string]string, error) {
 func (s *site) open(ctx context.Context, n int, set map[string]string) error {
 	for range n {
 		t := &instance{name: fmt.Sprintf("serve-%d", len(s.instances)+1), dir: s.dir, set: set, ready: make(chan struct{})}
+		if s.clocks {
+			if err := t.withClock(); err != nil {
+				return err
+			}
+		}
 		s.instances = append(s.instances, t)
 		go t.run(ctx)
 	}
@@ -140,6 +157,7 @@ func (s *site) close() error {
 type instance struct {
 	name, dir string
 	set       map[string]string
+	clock     string // file that says how far off its clock is; "": it has the machine's
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -184,6 +202,9 @@ func (t *instance) live() {
 	}
 	defer log.Close()
 	cmd := exec.Command(self, "serve")
+	if t.clock != "" {
+		cmd = exec.Command(self, "torture", "serve", "--clock", t.clock)
+	}
 	cmd.Env = os.Environ()
 	for k, v := range t.set {
 		cmd.Env = append(cmd.Env, k+"="+v)

@@ -27,6 +27,7 @@ var (
 	tillsOf        = gauge("tuma_tills", "Tills, by class: stopped, empty, low, ready.", "class")
 	floatOf        = gauge("tuma_till_float_minor", "Float of the tills of a class, in minor units.", "class")
 	emoney         = gauge("tuma_emoney_minor", "E-money in circulation: what the bank must hold, in minor units.")
+	clockOff       = gauge("tuma_clock_off_seconds", "How far this process's own clock is from PostgreSQL's, which counts.")
 	reachable      = gauge("tuma_up", "Whether what the service needs could be asked.", "what")
 )
 
@@ -68,6 +69,7 @@ func (st standing) Collect(out chan<- prometheus.Metric) {
 		put(connections, float64(stats.Idle), name, "idle")
 		count(connectionWait, stats.WaitDuration.Seconds(), name)
 	}
+	put(clockOff, s.pool.Off().Seconds())
 	if s.relay != nil {
 		r := s.relay.Stats()
 		for what, n := range map[string]int64{

@@ -23,6 +23,7 @@ import (
 type tortureCommand struct {
 	Book   tortureBook   `cmd:"" help:"Kill and cut everything around the book while it posts; exit status 1 names whatever was lost, doubled or changed."`
 	Poster torturePoster `cmd:"" hidden:""`
+	Serve  tortureServe  `cmd:"" hidden:""`
 }
 
 // tortureBook runs a PostgreSQL and two posters of its own, kills them and cuts

@@ -48,7 +48,8 @@ var ErrUnknown = errors.New("db: outcome of the commit is unknown")
 // Options say which server and how much of it.
 type Options struct {
 	URL      string           // postgres://user:password@host/database?sslmode=...; sslmode is required
-	Now      func() time.Time // nil: the wall clock
+	Now      func() time.Time // the clock that counts; nil: the server's
+	Own      func() time.Time // this process's own, by which the server's is reckoned; nil: time.Now
 	MaxConns int              // for writes; as many again for reads. 0: 16
 	Batches  int              // InBatch at a time; 0: 4
 	Silence  time.Duration    // how long the server may say nothing before it counts as lost; 0: 15 s
@@ -65,13 +66,16 @@ type Pool struct {
 	batches                  chan struct{} // holds one for each InBatch that runs
 	statements, reads        prepared      // on batch and on read
 	now                      func() time.Time
+	clock                    *clock // nil: Options.Now is the clock
+	stop                     context.CancelFunc
+	keeping                  sync.WaitGroup
 	listenDSN                string
 }
 
 // Open connects and pings. It does not look at the schema; see CheckSchema.
 func Open(ctx context.Context, o Options) (*Pool, error) {
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Own == nil {
+		o.Own = time.Now
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = 16
@@ -103,6 +107,17 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if err := p.read.PingContext(ctx); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("db: cannot reach the server: %w", err)
+	}
+	if p.now == nil {
+		p.clock = &clock{own: o.Own}
+		p.now = p.clock.now
+		if err := p.askTime(ctx); err != nil {
+			p.Close()
+			return nil, err
+		}
+		keeping, stop := context.WithCancel(context.Background())
+		p.stop = stop
+		p.keeping.Go(func() { p.keepTime(keeping) })
 	}
 	return p, nil
 }
@@ -169,6 +184,10 @@ func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
 // Close ends every connection.
 func (p *Pool) Close() error {
+	if p.stop != nil {
+		p.stop()
+		p.keeping.Wait()
+	}
 	return errors.Join(p.write.Close(), p.read.Close(), p.batch.Close(), p.long.Close())
 }
 
@@ -177,7 +196,7 @@ func (p *Pool) Stats() map[string]sql.DBStats {
 	return map[string]sql.DBStats{"write": p.write.Stats(), "read": p.read.Stats(), "batch": p.batch.Stats(), "long": p.long.Stats()}
 }
 
-// Now is the service's clock, to the microsecond that Postgres can keep.
+// Now is the service's clock, which is the server's, to the microsecond that Postgres can keep.
 func (p *Pool) Now() time.Time { return p.now().Round(0).Truncate(time.Microsecond).UTC() }
 
 // Get reads one row on a read-only connection; sql.ErrNoRows when there is none.
