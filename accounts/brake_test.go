@@ -1,12 +1,15 @@
 package accounts
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"tuma/accounts/ledger"
+	"tuma/internal/db"
 	"tuma/internal/money"
 )
 
@@ -239,4 +242,66 @@ func TestSprayedPINs(t *testing.T) {
 	w.must(w.PINs().Verify(ctx, all[2].PIN, "4826")) // and it had cost no try
 	w.refused(try(2), "wrong_pin (left=2)")
 	w.refused(try(7), "wrong_pin (left=2)")
+}
+
+// TestARepeatIsNotRefusedBeforeTheFirstHasLanded: while a payment's commit is
+// under way, a brake's refusal of the same ref waits for it, and gives way to it.
+func TestARepeatIsNotRefusedBeforeTheFirstHasLanded(t *testing.T) {
+	w := braked(t, "")
+	ctx := t.Context()
+	asha, baraka := w.customer("+254712000001", "Asha Mwangi", 20_000*shilling), w.customer("+254712000002", "Baraka Otieno", 0)
+	for _, lands := range []bool{true, false} {
+		ref := fmt.Sprint("send:", lands)
+		w.must(w.SwappedSIM(ctx, asha)) // as far as the brakes know, since the first try
+		arrived, goOn := make(chan struct{}), make(chan error)
+		first, err := ledger.New(w.pool, ledger.Config{Zone: nairobi, ReceiptKey: []byte("a receipt key of tests"), Posters: 1, Hooks: []ledger.Hook{
+			func([]ledger.Accepted) (ledger.Also, error) {
+				return ledger.Also{Write: func(context.Context, *db.Tx) error { close(arrived); return <-goOn }}, nil
+			},
+		}})
+		w.must(err)
+		t.Cleanup(first.Close)
+		go first.Post(ctx, ledger.Entry{
+			Ref: ref, Kind: "send", Memo: map[string]string{"to": string(baraka.Phone)},
+			Postings: []ledger.Posting{{Why: ledger.Principal, Debit: asha.Wallet, Credit: baraka.Wallet, Amount: 6_000 * shilling}},
+		})
+		<-arrived // all is written but the commit
+		type told struct {
+			Done
+			error
+		}
+		again := make(chan told, 1)
+		go func() {
+			d, err := w.Send(ctx, ref, w.again(asha), baraka.Phone, 6_000*shilling)
+			again <- told{d, err}
+		}()
+		eventually(t, "the repeat waits, or is answered", func() bool {
+			var waiting bool
+			w.must(w.pool.Get(ctx, &waiting, `select exists (select from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.datname = current_database())`))
+			return waiting || len(again) > 0
+		})
+		if len(again) > 0 {
+			t.Error("the repeat was answered while the first try could still land")
+		}
+		if lands {
+			goOn <- nil
+			got := <-again
+			if w.must(got.error); !got.Again || got.Amount != 6_000*shilling {
+				t.Errorf("%+v", got)
+			}
+			if w.events() != "" {
+				t.Error(w.events())
+			}
+			continue
+		}
+		goOn <- errors.New("it does not")
+		got := <-again
+		w.refused(got.error, "held (hours=24, max=Ksh5,000.00)")
+		if got := w.events(); got != fmt.Sprint("sim_swap refuse customer:", asha.ID) {
+			t.Error(got)
+		}
+	}
+	if w.has(baraka.Wallet) != 6_000*shilling {
+		t.Error("it was paid twice, or not at all")
+	}
 }

@@ -63,13 +63,18 @@ var ErrRefReused = errors.New("accounts: this ref was used for another payment")
 // OrFirst is what every payment ends with. When it was refused although its ref
 // stands in the book, an earlier try went through and its answer was lost: the
 // customer is told of that, not of what the rules say by now (the payee frozen
-// since, another tariff since midnight).
+// since, another tariff since midnight, a brake). A refusal that is not the book's
+// is told only when no commit under way can make it untrue.
 func (s *Service) OrFirst(ctx context.Context, p Payment, d Done, err error) (Done, error) {
 	refusal, ours := errors.AsType[Refusal](err)
-	if booked, _ := errors.AsType[ledger.Refusal](err); booked.Rule != ledger.RefReused && (!ours || refusal.Key == "busy") {
+	booked, confirmed := errors.AsType[ledger.Refusal](err)
+	if booked.Rule != ledger.RefReused && (!ours || refusal.Key == "busy") {
 		return d, err
 	}
 	first, lookUp := s.book.ByRef(ctx, p.Ref)
+	if errors.Is(lookUp, ledger.ErrNotFound) && !confirmed {
+		first, lookUp = s.book.Settled(ctx, p.Ref, p.From)
+	}
 	switch {
 	case errors.Is(lookUp, ledger.ErrNotFound):
 		return Done{}, err
