@@ -56,6 +56,9 @@ func (s *Service) Brake(ctx context.Context, o Outgoing) error {
 		return err
 	}
 	now := s.pool.Now()
+	if err := s.drained(ctx, o, now); err != nil {
+		return err
+	}
 	recent, err := s.recent(ctx, o, now)
 	if err != nil {
 		return err
@@ -97,6 +100,23 @@ func (s *Service) held(ctx context.Context, o Outgoing) error {
 		}
 	}
 	return nil
+}
+
+// drained sees most of a wallet go out after a change of SIM, in amounts that
+// sim_swap lets pass. Only then does it cost a query.
+func (s *Service) drained(ctx context.Context, o Outgoing, now time.Time) error {
+	b, on := s.brakes.On("swap_and_drain")
+	if !on || o.Amount < b.Amount || now.Sub(o.Payer.MovedAt) >= b.Within {
+		return nil
+	}
+	wallet, err := s.book.Account(ctx, o.Payer.Wallet)
+	if err != nil {
+		return err
+	}
+	if o.Amount*100 < money.Amount(b.Most)*wallet.Balance {
+		return nil
+	}
+	return s.brake(ctx, b, o, "of "+s.Money(wallet.Balance)+", SIM changed at "+o.Payer.MovedAt.Format(time.RFC3339), Refusal{})
 }
 
 func hours(d time.Duration) string { return strconv.Itoa(max(1, int((d+time.Hour-1)/time.Hour))) }
@@ -174,18 +194,14 @@ func (s *Service) newPayee(ctx context.Context, o Outgoing, recent []movement, n
 	if o.Amount*100 <= money.Amount(b.Most)*wallet.Balance {
 		return nil
 	}
-	var known bool
-	if err := s.pool.Get(ctx, &known, sqlPaidBefore, int64(o.Payer.Wallet), now.Add(-knownFor), int64(o.Payee), now.Add(-b.Within)); err != nil {
-		return fmt.Errorf("accounts: who was paid before: %w", err)
-	}
-	if known {
-		return nil
+	if known, err := s.paidBefore(ctx, o.Payer.Wallet, o.Payee, now.Add(-b.Within)); err != nil || known {
+		return err
 	}
 	return s.brake(ctx, b, o, "of "+s.Money(wallet.Balance)+", to somebody new", Refuse("new_payee", "max", s.Money(b.Amount), "minutes", minutes(b.Within)))
 }
 
-// freshMoney sees cash taken out of a wallet's whole that somebody else has sent
-// a moment ago.
+// freshMoney sees cash taken out that somebody has sent a moment ago, out of most
+// of a wallet that had never paid this one.
 func (s *Service) freshMoney(ctx context.Context, o Outgoing, recent []movement, now time.Time) error {
 	b, on := s.brakes.On("drain_and_cash_out")
 	if !on || o.Kind != "withdraw" {
@@ -194,9 +210,25 @@ func (s *Service) freshMoney(ctx context.Context, o Outgoing, recent []movement,
 	for _, m := range recent {
 		drained := m.Kind == "send" && m.Credit == o.Payer.Wallet && m.Amount >= b.Amount && now.Sub(m.At) < b.Within &&
 			m.Amount*100 >= money.Amount(b.Most)*(m.Amount+m.Left)
-		if drained && 2*o.Amount >= m.Amount {
+		if !drained || 2*o.Amount < m.Amount || 4*o.Amount > 5*m.Amount {
+			continue
+		}
+		known, err := s.paidBefore(ctx, m.Debit, o.Payer.Wallet, m.At.Add(-time.Microsecond))
+		if err != nil {
+			return err
+		}
+		if !known {
 			return s.brake(ctx, b, o, s.Money(m.Amount)+" had come "+now.Sub(m.At).Round(time.Second).String()+" before", Refuse("fresh_money", "minutes", minutes(b.Within)))
 		}
 	}
 	return nil
+}
+
+// paidBefore tells whether a wallet had paid another one up to an instant, as far
+// back as the brakes look.
+func (s *Service) paidBefore(ctx context.Context, payer, payee ledger.AccountID, until time.Time) (known bool, err error) {
+	if err = s.pool.Get(ctx, &known, sqlPaidBefore, int64(payer), until.Add(-knownFor), int64(payee), until); err != nil {
+		err = fmt.Errorf("accounts: who was paid before: %w", err)
+	}
+	return known, err
 }

@@ -54,6 +54,7 @@ func TestBrakesAreRead(t *testing.T) {
 	for line, want := range map[string]string{
 		"simswap,alert,,,,":         `there is no rule "simswap"`,
 		"till_deposits,refuse,,,,":  "looks back",
+		"pin_locked,alert,,,,":      "refused elsewhere",
 		"sim_swap,stop,,,,":         "not \"stop\"",
 		"customer_pace,,many,,,":    "most is a number",
 		"customer_pace,,0,,,":       "most is a number",
@@ -165,28 +166,44 @@ func TestNewPayeeAndDrain(t *testing.T) {
 }
 
 // TestMuleIsNoticed: cash out of a drained wallet, a moment after; and refused
-// where that is the rule.
+// where that is the rule. Who has been paid by the same number before is none.
 func TestMuleIsNoticed(t *testing.T) {
 	w := braked(t, "")
 	ctx := t.Context()
-	asha, mule := w.customer("+254712000001", "Asha Mwangi", 3_000*shilling), w.customer("+254712000002", "Baraka Otieno", 0)
-	_, err := w.Send(ctx, "drain", asha, mule.Phone, 2_900*shilling)
-	w.must(err)
-	out := func(ref string, a money.Amount) error {
-		return w.Brake(ctx, Outgoing{Ref: ref, Kind: "withdraw", Payer: mule, Amount: a})
+	asha, mule, chausiku := w.customer("+254712000001", "Asha Mwangi", 3_000*shilling), w.customer("+254712000002", "Baraka Otieno", 0), w.customer("+254712000003", "Chausiku Juma", 100*shilling)
+	send := func(ref string, from, to Customer, a money.Amount) {
+		_, err := w.Send(ctx, ref, from, to.Phone, a)
+		w.must(err)
 	}
-	w.must(out("a little", 1_400*shilling))
-	w.must(out("most", 1_500*shilling))
-	w.must(out("most", 1_500*shilling)) // the same payment again is one event
+	out := func(ref string, who Customer, a money.Amount) error {
+		return w.Brake(ctx, Outgoing{Ref: ref, Kind: "withdraw", Payer: who, Amount: a})
+	}
+	send("drain", asha, mule, 2_900*shilling)
+	w.must(out("a little", mule, 1_400*shilling))
+	w.must(out("a merchant's week", mule, 3_700*shilling))
+	w.must(out("most", mule, 1_500*shilling))
+	w.must(out("most", mule, 1_500*shilling)) // the same payment again is one event
 	w.clock.pass(10 * time.Minute)
-	w.must(out("later", 2_800*shilling))
+	w.must(out("later", mule, 2_800*shilling))
 	if got := w.events(); got != fmt.Sprint("drain_and_cash_out alert customer:", mule.ID) {
+		t.Error(got)
+	}
+	w.fund(asha.Wallet, 1_000*shilling)
+	send("a part", asha, chausiku, 200*shilling)
+	w.clock.pass(24 * time.Hour)
+	send("the rest", asha, chausiku, 800*shilling) // to a daughter
+	w.must(out("to a daughter", chausiku, 700*shilling))
+	if got := w.events(); strings.Contains(got, ";") {
 		t.Error(got)
 	}
 	strict, err := ParseBrakes(strings.NewReader(brakeHeader+"drain_and_cash_out,refuse,,,20m,\n"), w.country.Currency)
 	w.must(err)
 	w.brakes = strict
-	w.refused(out("strictly", 1_500*shilling), "fresh_money (minutes=20)")
+	w.fund(asha.Wallet, 5_000*shilling)
+	send("drain again", asha, w.customer("+254712000004", "Daudi Said", 0), 4_900*shilling)
+	daudi, err := w.ByPhone(ctx, "+254712000004")
+	w.must(err)
+	w.refused(out("strictly", daudi, 4_500*shilling), "fresh_money (minutes=20)")
 }
 
 // TestBrakesLookBackSoFar: a wallet with many entries costs no more than one with
@@ -212,36 +229,125 @@ func TestBrakesLookBackSoFar(t *testing.T) {
 	}
 }
 
-// TestSprayedPINs: one PIN on many numbers stops at so many wrong ones, first for
-// who has not paid for long, then for everybody; the minute after all goes on.
+// TestSprayedPINs: wallets that are left with a wrong PIN are told from people who
+// mistype. First it is noticed, then PINs of those who have not paid for long are
+// not tried; the minute after all goes on.
 func TestSprayedPINs(t *testing.T) {
-	w := braked(t, "pin_spray_quiet,,2,,,\npin_spray,,4,,,\n")
+	w := braked(t, "pin_spray,,3,,,\npin_spray_quiet,,5,,,\n")
 	ctx := t.Context()
 	var all []Customer
-	for i := range 8 {
+	for i := range 10 {
 		all = append(all, w.customer(fmt.Sprintf("+25471200001%d", i), "Asha Mwangi", 0))
 	}
 	w.clock.pass(31 * 24 * time.Hour)
-	for _, c := range all[4:] { // these pay
+	for _, c := range all[7:] { // these pay
 		w.must(w.PINs().Verify(ctx, c.PIN, "4826"))
 	}
 	try := func(i int) error { return w.PINs().Verify(ctx, all[i].PIN, "7294") }
+	for _, c := range all[7:] { // mistypes twice, and makes good
+		w.refused(w.PINs().Verify(ctx, c.PIN, "7294"), "wrong_pin (left=2)")
+		w.refused(w.PINs().Verify(ctx, c.PIN, "7294"), "wrong_pin (left=1)")
+		w.must(w.PINs().Verify(ctx, c.PIN, "4826"))
+	}
 	w.refused(try(0), "wrong_pin (left=2)")
+	w.refused(try(0), "wrong_pin (left=1)") // the same wallet
 	w.refused(try(1), "wrong_pin (left=2)")
-	w.refused(try(2), "pins_paused")
-	w.refused(w.PINs().Verify(ctx, all[2].PIN, "4826"), "pins_paused") // a right one says nothing either
-	w.must(w.PINs().Verify(ctx, all[4].PIN, "4826"))
-	w.refused(try(4), "wrong_pin (left=2)")
-	w.refused(try(5), "wrong_pin (left=2)")
-	w.refused(try(6), "pins_paused")
-	w.refused(w.PINs().Verify(ctx, all[7].PIN, "4826"), "pins_paused")
-	if got := w.events(); got != "pin_spray_quiet refuse ; pin_spray refuse " {
+	if got := w.events(); got != "" {
 		t.Error(got)
 	}
-	w.clock.pass(time.Minute)
-	w.must(w.PINs().Verify(ctx, all[2].PIN, "4826")) // and it had cost no try
 	w.refused(try(2), "wrong_pin (left=2)")
-	w.refused(try(7), "wrong_pin (left=2)")
+	w.refused(try(3), "wrong_pin (left=2)")
+	if got := w.events(); got != "pin_spray alert " {
+		t.Error(got)
+	}
+	w.refused(try(4), "wrong_pin (left=2)")
+	w.refused(try(5), "pins_paused")
+	w.refused(w.PINs().Verify(ctx, all[5].PIN, "4826"), "pins_paused") // a right one says nothing either
+	w.must(w.PINs().Verify(ctx, all[8].PIN, "4826"))                   // who pays goes on
+	w.refused(try(8), "wrong_pin (left=2)")
+	if got := w.events(); got != "pin_spray alert ; pin_spray_quiet refuse " {
+		t.Error(got)
+	}
+	w.clock.pass(2 * time.Minute)
+	w.must(w.PINs().Verify(ctx, all[5].PIN, "4826")) // and it had cost no try
+	w.refused(try(6), "wrong_pin (left=2)")
+}
+
+// TestSprayIsMeasuredByWhatIsUsual: the same number is an accident where many
+// customers come, and a spray where few do; and a flood is a part of all PINs.
+func TestSprayIsMeasuredByWhatIsUsual(t *testing.T) {
+	w := braked(t, "")
+	ctx := t.Context()
+	asha := w.customer("+254712000001", "Asha Mwangi", 0)
+	past := func(back time.Duration, given, wrong, begun, good int) {
+		m := minute(w.Now().Add(-back))
+		w.sql(`insert into pin_minute values ($1 % 64, 9, $1, $2, $3, $4, $5) on conflict (slot, shard) do update set minute = $1, given = $2, wrong = $3, begun = $4, made_good = $5`, m, given, wrong, begun, good)
+	}
+	wrong := func() { w.refused(w.PINs().Verify(ctx, asha.PIN, "7294"), "wrong_pin (left=2)") }
+	right := func() { w.must(w.PINs().Verify(ctx, asha.PIN, "4826")) }
+
+	past(30*time.Minute, 10_000, 400, 300, 250) // of 200 PINs, one wallet is left
+	past(0, 4_000, 160, 120, 61)                // 59 and this one of 4,000, where 19 would be usual
+	wrong()
+	if got := w.events(); !strings.HasPrefix(got, "pin_spray alert ; pin_spray_quiet refuse ") {
+		t.Error(got)
+	}
+	w.clock.pass(time.Hour + 5*time.Minute)
+	right()
+	past(30*time.Minute, 10_000, 400, 300, 250)
+	past(0, 6_000, 160, 120, 61) // the same of 6,000, where 29 would be
+	wrong()
+	right()
+	if got := w.events(); got != "pin_spray alert ; pin_spray_quiet refuse " {
+		t.Error(got)
+	}
+
+	w.clock.pass(2 * time.Hour)
+	past(0, 10_000, 2_000, 0, 0) // a fifth of many
+	wrong()
+	right()
+	past(0, 300, 150, 0, 0) // half of few
+	wrong()
+	right()
+	if got := w.events(); strings.Contains(got, "pin_flood") {
+		t.Error(got)
+	}
+	past(0, 700, 199, 0, 0)
+	wrong()
+	w.refused(w.PINs().Verify(ctx, asha.PIN, "4826"), "pins_paused")
+	if got := w.events(); !strings.HasSuffix(got, "; pin_flood refuse ") {
+		t.Error(got)
+	}
+	w.clock.pass(2 * time.Minute)
+	right()
+}
+
+// TestDrainedAfterASwap: small amounts pass after a change of SIM, and most of a
+// wallet is noticed.
+func TestDrainedAfterASwap(t *testing.T) {
+	w := braked(t, "")
+	ctx := t.Context()
+	asha, baraka := w.customer("+254712000001", "Asha Mwangi", 1_000*shilling), w.customer("+254712000002", "Baraka Otieno", 0)
+	send := func(ref string, a money.Amount) {
+		_, err := w.Send(ctx, ref, w.again(asha), baraka.Phone, a)
+		w.must(err)
+	}
+	send("before", 500*shilling)
+	w.fund(asha.Wallet, 500*shilling)
+	w.must(w.SwappedSIM(ctx, asha))
+	send("a little", 99*shilling)
+	if got := w.events(); got != "" {
+		t.Error(got)
+	}
+	send("half", 450*shilling)
+	if got := w.events(); got != fmt.Sprint("swap_and_drain alert customer:", asha.ID) {
+		t.Error(got)
+	}
+	w.clock.pass(24 * time.Hour)
+	send("a day later", 300*shilling)
+	if got := w.events(); strings.Contains(got, ";") {
+		t.Error(got)
+	}
 }
 
 // TestARepeatIsNotRefusedBeforeTheFirstHasLanded: while a payment's commit is

@@ -25,8 +25,12 @@ const (
 	BrakeRefuse = "refuse" // it is not done, and the customer reads why
 )
 
-// alertOnly are the rules that look back at what has happened.
-var alertOnly = []string{"till_cash_outs", "till_deposits", "split_deposit", "cash_in_out", "direct_deposit", "pin_locked"}
+// alertOnly are the rules that look back at what has happened; refuseOnly count
+// what something else refuses.
+var (
+	alertOnly  = []string{"till_cash_outs", "till_deposits", "split_deposit", "cash_in_out", "direct_deposit", "pin_spray", "swap_and_drain", "lookups_unpaid"}
+	refuseOnly = []string{"pin_locked", "dials", "lookups"}
+)
 
 // Brake is a rule against fraud or abuse. Its numbers mean what Why says.
 type Brake struct {
@@ -89,6 +93,8 @@ func (b *Brake) set(f []string, currency money.Currency) (err error) {
 	switch outcome := f[1]; {
 	case outcome == BrakeRefuse && slices.Contains(alertOnly, b.Rule):
 		return fmt.Errorf("this rule looks back, so it can be %s or %s", BrakeAlert, BrakeOff)
+	case outcome == BrakeAlert && slices.Contains(refuseOnly, b.Rule):
+		return fmt.Errorf("this rule counts what is refused elsewhere, so it can be %s or %s", BrakeRefuse, BrakeOff)
 	case outcome == BrakeOff, outcome == BrakeAlert, outcome == BrakeRefuse:
 		b.Outcome = outcome
 	case outcome != "":

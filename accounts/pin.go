@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tuma/internal/db"
@@ -61,6 +62,7 @@ type PINs struct {
 	rand   io.Reader
 	brakes Brakes
 	note   func(context.Context, BrakeEvent)
+	right  atomic.Int64 // PINs that were right and are to be counted with the next wrong one
 }
 
 func newPINs(pool *db.Pool, keys Keys, rand io.Reader) (*PINs, error) {
@@ -168,21 +170,23 @@ func (r pinRow) state() PINState {
 	return PINReady
 }
 
-// triedRow is a PIN whose counter was raised, and how many were wrong in this
-// minute.
+// triedRow is a PIN whose counter was raised, when it was last wrong, and until
+// when rules have no PIN tried.
 type triedRow struct {
 	pinRow
-	Quiet      bool `db:"quiet"`
-	Wrong      int  `db:"wrong"`
-	WrongQuiet int  `db:"wrong_quiet"`
+	Quiet      bool      `db:"quiet"`
+	WrongAt    time.Time `db:"wrong_at"`
+	QuietUntil time.Time `db:"quiet_until"`
+	FloodUntil time.Time `db:"flood_until"`
 }
 
 const (
 	sqlTryPIN = `
 update pin set tries = tries + 1 where id = $1 and tries < $2 and mac is not null
 returning key_id, salt, mac, tries, coalesce(greatest(right_at, changed_at) < $3, true) as quiet,
-    (select coalesce(sum(n), 0) from wrong_pin where slot = $4 % 4 and minute = $4) as wrong,
-    (select coalesce(sum(n), 0) from wrong_pin where slot = $4 % 4 and minute = $4 and quiet) as wrong_quiet`
+    coalesce(wrong_at, 'epoch') as wrong_at,
+    coalesce((select until from pin_pause where rule = 'pin_spray_quiet'), 'epoch') as quiet_until,
+    coalesce((select until from pin_pause where rule = 'pin_flood'), 'epoch') as flood_until`
 	sqlPINState = `select key_id, salt, mac, tries from pin where id = $1`
 	sqlPINRight = `update pin set tries = 0, right_at = $2 where id = $1`
 )
@@ -198,62 +202,68 @@ returning key_id, salt, mac, tries, coalesce(greatest(right_at, changed_at) < $3
 // compared nor counted.
 func (p *PINs) Verify(ctx context.Context, id PINID, pin string) error {
 	var verdict error
-	var noticed string
+	var events []BrakeEvent
 	err := p.pool.InTx(ctx, func(tx *db.Tx) (err error) {
-		verdict, noticed, err = p.try(ctx, tx, id, pin)
+		verdict, events, err = p.try(ctx, tx, id, pin)
 		return err
 	})
 	if paused, ok := errors.AsType[pausedError](err); ok {
-		p.note(ctx, BrakeEvent{Rule: paused.rule, Detail: "no PIN was tried for the rest of the minute"})
+		p.note(ctx, BrakeEvent{Rule: paused.rule, Detail: "PINs were not tried"})
 		return Refuse("pins_paused")
 	}
 	if err != nil {
 		return fmt.Errorf("accounts: PIN %d: %w", id, err)
 	}
-	if noticed != "" {
-		p.note(ctx, BrakeEvent{Rule: noticed, Detail: "so many PINs were wrong in this minute"})
+	if verdict == nil {
+		p.right.Add(1)
+	}
+	for _, e := range events {
+		p.note(ctx, e)
 	}
 	return verdict
 }
 
-// try is one turn: its verdict counts when the transaction is committed. noticed
-// is a rule that holds and only alerts.
-func (p *PINs) try(ctx context.Context, tx *db.Tx, id PINID, pin string) (verdict error, noticed string, err error) {
+// try is one turn: its verdict counts when the transaction is committed, as do
+// the events.
+func (p *PINs) try(ctx context.Context, tx *db.Tx, id PINID, pin string) (verdict error, events []BrakeEvent, err error) {
 	var r triedRow
-	err = tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries, tx.Now.Add(-quietAfter), minute(tx.Now))
+	err = tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries, tx.Now.Add(-quietAfter))
 	if errors.Is(err, sql.ErrNoRows) {
 		if err := tx.Get(ctx, &r.pinRow, sqlPINState, int64(id)); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 		if r.state() == PINUnset {
-			return Refuse("pin_unset"), "", nil
+			return Refuse("pin_unset"), nil, nil
 		}
-		return Refuse("pin_locked"), "", nil
+		return Refuse("pin_locked"), nil, nil
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	if noticed, err = p.sprayed(r); err != nil {
-		return nil, "", err
+	if err := p.paused(r, tx.Now); err != nil {
+		return nil, nil, err
 	}
 	key, ok := p.keys.ByID[r.KeyID.String]
 	if !ok {
-		return nil, "", fmt.Errorf("sealed with key %q, which is not configured", r.KeyID.String)
+		return nil, nil, fmt.Errorf("sealed with key %q, which is not configured", r.KeyID.String)
 	}
 	if subtle.ConstantTimeCompare(bind(key, id, seal(key, r.Salt, []byte(pin))), r.MAC) != 1 {
-		if err := p.countWrong(ctx, tx, id, r.Quiet); err != nil {
-			return nil, "", err
+		if events, err = p.wrong(ctx, tx, id, r); err != nil {
+			return nil, nil, err
 		}
 		if r.Tries >= pinTries {
-			return Refuse("pin_locked"), noticed, nil
+			return Refuse("pin_locked"), events, nil
 		}
-		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries)), noticed, nil
+		return Refuse("wrong_pin", "left", fmt.Sprint(pinTries-r.Tries)), events, nil
+	}
+	if err := p.madeGood(ctx, tx, id, r); err != nil {
+		return nil, nil, err
 	}
 	if r.KeyID.String != p.keys.Active {
-		return nil, noticed, p.reseal(ctx, tx, id, pin)
+		return nil, nil, p.reseal(ctx, tx, id, pin)
 	}
 	_, err = tx.Exec(ctx, sqlPINRight, int64(id), tx.Now)
-	return nil, noticed, err
+	return nil, nil, err
 }
 
 // State tells what a PIN is good for.

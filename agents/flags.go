@@ -35,16 +35,19 @@ type Flag struct {
 
 // moved is an entry of a wallet with one till's cash.
 type moved struct {
-	ID     int64        `db:"id"`
-	Kind   string       `db:"kind"`
-	Amount money.Amount `db:"amount"`
-	Till   string       `db:"till"` // where it is asked for
+	ID         int64        `db:"id"`
+	Kind       string       `db:"kind"`
+	Amount     money.Amount `db:"amount"`
+	Commission money.Amount `db:"commission"`
+	Till       string       `db:"till"` // where it is asked for
 }
 
 const (
 	// Newest first, as the list is walked.
 	sqlCashWithTill = `
-select id, kind, amounts[1] as amount from entries_of($1, $3)
+select id, kind, amounts[1] as amount,
+    (select coalesce(sum(a), 0) from unnest(amounts, string_to_array(whys, ',')) as p (a, why) where why = 'commission') as commission
+from entries_of($1, $3)
 where kind = 'deposit' and debits[1] = $2 or kind = 'withdraw' and credits[1] = $2`
 	sqlCashElsewhere = `
 select e.id, e.kind, e.amounts[1] as amount, t.number as till
@@ -70,12 +73,15 @@ func (s *Service) flagDeposit(ctx context.Context, t Till, c accounts.Customer, 
 		}
 	}
 	if len(parts) >= splitParts && sum >= money.Portion(c.Tier.PerEntry, edgePercent, 100) {
-		s.flag(ctx, t, c, FlagSplit, ref, r, parts)
+		s.flag(ctx, t, c, FlagSplit, r, parts)
+		s.noteTill(ctx, t, FlagSplit, ref, s.flagged(r, c, len(parts)))
 	}
 }
 
 // flagWithdrawal looks whether the same cash came in a moment ago, here or at
-// another till: there the customer cannot have stood at the counter.
+// another till: there the customer cannot have stood at the counter. It happens to
+// honest people, so that it is noted as a brake's event only when it pays, or when
+// the till has more of it than it usually has.
 func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Customer, ref string, r ledger.Receipt) {
 	list, err := s.cashWith(ctx, t, c, r)
 	if err != nil || len(r.Postings) == 0 {
@@ -84,7 +90,12 @@ func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Custome
 	out := r.Postings[0].Amount
 	for _, m := range list {
 		if m.Kind == "deposit" && alike(m.Amount, out) {
-			s.flag(ctx, t, c, FlagInOut, ref, r, []int64{int64(r.ID), m.ID})
+			s.flag(ctx, t, c, FlagInOut, r, []int64{int64(r.ID), m.ID})
+			if gain := m.Commission + sumOf(r, ledger.Commission) - sumOf(r, ledger.Fee); gain > 0 {
+				s.noteTill(ctx, t, FlagInOut, ref, s.flagged(r, c, 2)+", gain "+s.accounts.Money(gain))
+			} else {
+				s.pace(ctx, t, FlagInOut, ref)
+			}
 			return
 		}
 	}
@@ -94,7 +105,8 @@ func (s *Service) flagWithdrawal(ctx context.Context, t Till, c accounts.Custome
 	}
 	for _, m := range elsewhere {
 		if alike(m.Amount, out) {
-			s.flag(ctx, Till{Number: m.Till}, c, FlagDirect, ref, r, []int64{int64(r.ID), m.ID})
+			s.flag(ctx, Till{Number: m.Till}, c, FlagDirect, r, []int64{int64(r.ID), m.ID})
+			s.pace(ctx, Till{Number: m.Till}, FlagDirect, ref)
 			return
 		}
 	}
@@ -108,9 +120,23 @@ func (s *Service) cashWith(ctx context.Context, t Till, c accounts.Customer, r l
 	return list, err
 }
 
-// flag writes one down, for the till's pages and among what the brakes have
-// noticed; entries come newest first.
-func (s *Service) flag(ctx context.Context, t Till, c accounts.Customer, kind, ref string, r ledger.Receipt, entries []int64) {
+// sumOf is what an entry's postings of one sort come to.
+func sumOf(r ledger.Receipt, why ledger.Why) (sum money.Amount) {
+	for _, p := range r.Postings {
+		if p.Why == why {
+			sum += p.Amount
+		}
+	}
+	return sum
+}
+
+// flagged says which entries an event is about.
+func (s *Service) flagged(r ledger.Receipt, c accounts.Customer, entries int) string {
+	return fmt.Sprintf("%s, customer:%d, %d entries", r.Code, c.ID, entries)
+}
+
+// flag writes one down for the pages of the till; entries come newest first.
+func (s *Service) flag(ctx context.Context, t Till, c accounts.Customer, kind string, r ledger.Receipt, entries []int64) {
 	for i, k := 0, len(entries)-1; i < k; i, k = i+1, k-1 {
 		entries[i], entries[k] = entries[k], entries[i]
 	}
@@ -118,7 +144,6 @@ func (s *Service) flag(ctx context.Context, t Till, c accounts.Customer, kind, r
 		_, err := tx.Exec(ctx, sqlNewFlag, t.Number, kind, r.At, c.ID, int64(r.ID), r.Code, db.Array(entries))
 		return err
 	})
-	s.noteTill(ctx, t, kind, ref, fmt.Sprintf("%s, customer:%d, %d entries", r.Code, c.ID, len(entries)))
 }
 
 // Flags are the newest warnings about a till, newest first.

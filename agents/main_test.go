@@ -88,6 +88,7 @@ type world struct {
 	t     testing.TB
 	clock *clock
 	n     int
+	told  int // events of brakes that a test has looked at
 }
 
 func newWorld(t testing.TB) *world {

@@ -199,7 +199,7 @@ func (b *Inbox) limited(ctx context.Context, in Inbound, c accounts.Customer, cm
 	case recent.Messages == messagesPerHour:
 		return answer{name: "slow_down"}, nil
 	case cmd.name == cmdSend && recent.Sends >= sendsPerDay:
-		b.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "lookups", Outcome: accounts.BrakeRefuse, Subject: "phone:" + string(in.From), Detail: "by SMS"})
+		b.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "lookups", Subject: "phone:" + string(in.From), Detail: "by SMS"})
 		return b.refused(b.languageOf(c), accounts.Refuse("lookups_spent"))
 	}
 	a, err := b.do(ctx, in, c, cmd)

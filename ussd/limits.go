@@ -58,26 +58,34 @@ func NewLimits(client *redis.Client, o LimitOptions, log *slog.Logger) (*Limits,
 	}, nil
 }
 
-// Dial counts a dial and tells whether this phone may go on.
-func (l *Limits) Dial(ctx context.Context, n phone.Number) bool {
+// Dial counts a dial and tells whether this phone may go on, and if not, whether
+// it is the first such time within an hour: a phone that dials without end costs
+// nothing but this count.
+func (l *Limits) Dial(ctx context.Context, n phone.Number) (ok, first bool) {
 	r, err := l.rate.Allow(ctx, "ussd:dials:"+string(n), l.dials)
 	if err != nil {
 		l.log.WarnContext(ctx, "ussd: dials are not being limited", "err", err)
-		return true
+		return true, false
 	}
-	return r.Allowed > 0
+	if r.Allowed > 0 {
+		return true, false
+	}
+	r, err = l.rate.Allow(ctx, "ussd:dials:refused:"+string(n), redis_rate.PerHour(1))
+	return false, err == nil && r.Allowed > 0
 }
 
-// LookUp counts a look-up; the refusal is lookups_spent.
-func (l *Limits) LookUp(ctx context.Context, n phone.Number) error {
+// LookUp counts a look-up and tells how many there were without a payment, this
+// one among them; the refusal is lookups_spent.
+func (l *Limits) LookUp(ctx context.Context, n phone.Number) (unpaid int, err error) {
 	r, err := l.rate.Allow(ctx, "ussd:lookups:"+string(n), l.lookUps)
 	if err != nil {
-		return fmt.Errorf("ussd: counting a look-up: %w", err)
+		return 0, fmt.Errorf("ussd: counting a look-up: %w", err)
 	}
+	unpaid = l.lookUps.Burst - r.Remaining
 	if r.Allowed == 0 {
-		return accounts.Refuse("lookups_spent")
+		return unpaid, accounts.Refuse("lookups_spent")
 	}
-	return nil
+	return unpaid, nil
 }
 
 // Paid gives the payer all look-ups back.

@@ -239,12 +239,15 @@ func (m *Machine) answer(ctx context.Context, r Request, t *trace) Reply {
 // open answers the first request of a session, or one of a session that Redis
 // has lost.
 func (m *Machine) open(ctx context.Context, r Request, h *held, t *trace) Reply {
-	switch {
-	case r.Latest && !r.First, h.dropped && !r.Latest:
+	if r.Latest && !r.First || h.dropped && !r.Latest {
 		t.note = "unknown session"
 		return m.last("", "over")
-	case !m.limits.Dial(ctx, r.From):
+	}
+	if ok, first := m.limits.Dial(ctx, r.From); !ok {
 		t.note = "too many dials"
+		if first {
+			m.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "dials", Subject: "phone:" + string(r.From), Detail: "by USSD"})
+		}
 		return m.last("", "slow_down")
 	}
 	leave, ok := m.room.enter(ctx, true)

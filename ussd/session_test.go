@@ -289,10 +289,15 @@ func TestTooManyDials(t *testing.T) {
 	for i := range 10 {
 		want(t, w.ask(fmt.Sprint("s", i), asha, ""), "CON Tuma")
 	}
-	want(t, w.ask("s10", asha, ""), "END Too many dials")
+	for i := range 5 {
+		want(t, w.ask(fmt.Sprint("more", i), asha, ""), "END Too many dials")
+	}
 	want(t, w.ask("s11", baraka, ""), "CON Tuma")
 	w.clock.wait(time.Minute)
 	want(t, w.ask("s12", asha, ""), "CON Tuma")
+	if got := w.events(); got != "dials refuse phone:"+asha+" by USSD" { // told once
+		t.Error(got)
+	}
 }
 
 func TestTooManyLookUps(t *testing.T) {
@@ -302,8 +307,17 @@ func TestTooManyLookUps(t *testing.T) {
 		w.clock.wait(7 * time.Second) // within ten dials a minute
 		return w.ask(session, asha, "1*0712000002")
 	}
-	for i := range 19 {
+	for i := range 7 {
+		want(t, look(fmt.Sprint("first", i)), "CON Send to BARAKA")
+	}
+	if got := w.events(); got != "" {
+		t.Error(got)
+	}
+	for i := range 12 {
 		want(t, look(fmt.Sprint("a", i)), "CON Send to BARAKA")
+	}
+	if got := w.events(); got != "lookups_unpaid alert phone:"+asha+" 8 by USSD" {
+		t.Error(got)
 	}
 	// A payment gives them all back.
 	want(t, look("pays"), "CON Send to BARAKA")
@@ -313,6 +327,9 @@ func TestTooManyLookUps(t *testing.T) {
 		want(t, look(fmt.Sprint("b", i)), "CON Send to BARAKA")
 	}
 	want(t, look("last"), "END You have looked up too many names")
+	if got := w.events(); !strings.HasSuffix(got, "; lookups refuse phone:"+asha+" by USSD") || strings.Count(got, ";") != 1 {
+		t.Error(got)
+	}
 }
 
 // Where the limits alone lose Redis: dials go on, names are not shown.
@@ -329,10 +346,10 @@ func TestLimitsWithoutRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !l.Dial(context.Background(), phone.Number(asha)) {
+	if ok, first := l.Dial(context.Background(), phone.Number(asha)); !ok || first {
 		t.Error("dials fail closed")
 	}
-	if l.LookUp(context.Background(), phone.Number(asha)) == nil {
+	if _, err := l.LookUp(context.Background(), phone.Number(asha)); err == nil {
 		t.Error("look-ups fail open")
 	}
 	for _, bad := range []ussd.LimitOptions{{}, {DialsPerMinute: 1}, {LookUpsPerDay: 1}, {DialsPerMinute: -1, LookUpsPerDay: 1}} {

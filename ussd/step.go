@@ -194,11 +194,15 @@ func (s *Step) lookUp(ctx context.Context) error {
 	if s.Answers.Looked == s.Answers.Phone {
 		return nil
 	}
-	if err := s.m.limits.LookUp(ctx, s.From); err != nil {
+	unpaid, err := s.m.limits.LookUp(ctx, s.From)
+	if err != nil {
 		if accounts.Refused(err, "lookups_spent") {
-			s.Accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "lookups", Outcome: accounts.BrakeRefuse, Subject: "phone:" + string(s.From), Detail: "by USSD"})
+			s.Accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "lookups", Subject: "phone:" + string(s.From), Detail: "by USSD"})
 		}
 		return err
+	}
+	if b, on := s.Accounts.Brakes().On("lookups_unpaid"); on && unpaid >= b.Most {
+		s.Accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: b.Rule, Subject: "phone:" + string(s.From), Detail: fmt.Sprintf("%d by USSD", unpaid)})
 	}
 	s.Answers.Looked = s.Answers.Phone
 	return nil

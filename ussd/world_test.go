@@ -158,6 +158,8 @@ func newWorldPushing(t testing.TB, pusher ussd.Pusher) *world {
 	w.pool = dbtest.New(t, w.clock.now)
 	tariff, err := accounts.ParseTariff(accounts.DefaultTariff(), country.Currency)
 	w.must(err)
+	brakes, err := accounts.ParseBrakes(nil, country.Currency)
+	w.must(err)
 	var push func(context.Context, accounts.Approval) error
 	if pusher != nil {
 		push = func(ctx context.Context, a accounts.Approval) error { return w.machine.Push(ctx, a) }
@@ -165,7 +167,7 @@ func newWorldPushing(t testing.TB, pusher ussd.Pusher) *world {
 	w.accounts, err = accounts.New(ctx, accounts.Config{
 		Push: push,
 		Pool: w.pool, Country: country, Keys: accounts.Keys{Active: "k1", ByID: map[string][]byte{"k1": []byte("a key of tests, 16+")}},
-		ReceiptKey: []byte("a receipt key for tests"), Tariff: tariff, Rand: newSeeded(), Log: log, Posters: 1,
+		ReceiptKey: []byte("a receipt key for tests"), Tariff: tariff, Rand: newSeeded(), Log: log, Posters: 1, Brakes: brakes,
 	})
 	w.must(err)
 	t.Cleanup(w.accounts.Close)
@@ -400,4 +402,17 @@ func septetsOf(s string) int {
 		return 0
 	}
 	return n
+}
+
+// events are what the brakes have done, oldest first.
+func (w *world) events() string {
+	w.t.Helper()
+	list, err := w.accounts.BrakeEvents(w.t.Context(), "", w.clock.now().Add(-72*time.Hour), 100)
+	w.must(err)
+	var all []string
+	for i := range list {
+		e := list[len(list)-1-i]
+		all = append(all, e.Rule+" "+e.Outcome+" "+e.Subject+" "+e.Detail)
+	}
+	return strings.Join(all, "; ")
 }

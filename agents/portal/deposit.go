@@ -68,7 +68,7 @@ func (c *call) whoAndHowMuch() (n phone.Number, a money.Amount, err error) {
 		return n, a, accounts.Refuse("bad_amount")
 	}
 	if err = c.within("lookups", string(c.operator.Phone), lookUps()); accounts.Refused(err, "too_many") {
-		c.Accounts.NoteBrake(c.r.Context(), accounts.BrakeEvent{Rule: "lookups", Outcome: accounts.BrakeRefuse, Subject: "phone:" + string(c.operator.Phone), Detail: "in the portal"})
+		c.Accounts.NoteBrake(c.r.Context(), accounts.BrakeEvent{Rule: "lookups", Subject: "phone:" + string(c.operator.Phone), Detail: "in the portal"})
 		err = accounts.Refuse("lookups_spent")
 	}
 	return n, a, err

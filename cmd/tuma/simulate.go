@@ -39,7 +39,7 @@ type simulateCommand struct {
 	Every     time.Duration `default:"10s" help:"Between two faults, on the average."`
 	Disk      int           `placeholder:"MB" help:"Keep the installation's data on a disk of this size of its own, so that it can be full: a tmpfs, which needs root. 1000 will do."`
 	Instances int           `default:"2" help:"Processes of the service."`
-	Fraud     bool          `default:"true" negatable:"" help:"Some people are up to no good."`
+	Fraud     float64       `default:"0.005" help:"Part of the sessions that are begun by somebody who is up to no good."`
 	Brakes    string        `placeholder:"FILE" type:"existingfile" help:"Changes to the rules against fraud, as TUMA_BRAKES."`
 	Report    string        `placeholder:"DIR" help:"Where the report, the history and the logs are kept; without it a folder is made."`
 	JSON      bool          `help:"End with one JSON object."`

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tuma/accounts"
 	"tuma/internal/db"
 	"tuma/internal/phone"
 	"tuma/simulator/people"
@@ -19,16 +20,28 @@ import (
 // they said something at all.
 type fraudFigures struct {
 	Labels  map[string]*recall `json:"labels"`
-	Rules   map[string]int     `json:"rules"` // events
-	Events  int                `json:"events"`
+	Rules   map[string]int     `json:"rules"`      // events
+	Events  int                `json:"events"`     // alerts and refusals
+	Alerts  int                `json:"alerts"`     // which somebody is to look at
 	False   int                `json:"unlabelled"` // events about nothing that was labelled
 	Per1000 float64            `json:"per_1000_entries"`
+	Looks   float64            `json:"alerts_per_1000_entries"`
 }
 
+// recall is what became of the deeds of a kind. A deed that neither came about nor
+// was seen or stopped is idle: there was no money, or no float.
 type recall struct {
-	Tried int `json:"tried"`
-	Seen  int `json:"seen"`
+	Tried   int `json:"tried"`
+	Seen    int `json:"seen"`
+	Stopped int `json:"stopped"` // by a brake, and not seen
+	Idle    int `json:"idle"`
 }
+
+func (r recall) found() int { return r.Seen + r.Stopped }
+func (r recall) real() int  { return r.Tried - r.Idle }
+
+// brakesSay are the refusals by which a brake stops somebody.
+var brakesSay = []string{"pin_locked", "held", "pin_held", "pins_paused", "too_often", "new_payee", "fresh_money", "slow", "lookups_spent"}
 
 // swapSIM is the operator's verb, as the network's notice would run it.
 func (s *simulation) swapSIM(ctx context.Context, number string) error {
@@ -48,16 +61,28 @@ func (s *simulation) swapSIM(ctx context.Context, number string) error {
 // it was done, or a moment later.
 const deedMargin = 2 * time.Second
 
+// belongs tells whether an event is of a deed. What is told of all customers
+// together is told once in a minute.
+func belongs(rule, who string, at time.Time, d *people.Deed) bool {
+	from := d.At.Add(-deedMargin)
+	whose := slices.Contains(d.Parties, who)
+	if d.Label == people.SprayPIN && (strings.HasPrefix(rule, "pin_spray") || rule == "pin_flood") {
+		whose, from = true, d.At.Truncate(time.Minute)
+	}
+	return whose && !at.Before(from) && !at.After(d.Ended.Add(deedMargin))
+}
+
 const sqlSeenByBrakes = `
-select e.rule, e.at, coalesce((select s.msisdn from sim s where e.subject = 'customer:' || s.customer), split_part(e.subject, ':', 2)) as who
+select e.rule, e.outcome, e.at, coalesce((select s.msisdn from sim s where e.subject = 'customer:' || s.customer), split_part(e.subject, ':', 2)) as who
 from brake_event e order by e.id`
 
 // measureBrakes joins what the brakes have done with what people know they did.
 func measureBrakes(ctx context.Context, pool *db.Pool, history string) (*fraudFigures, error) {
 	var events []struct {
-		Rule string    `db:"rule"`
-		At   time.Time `db:"at"`
-		Who  string    `db:"who"`
+		Rule    string    `db:"rule"`
+		Outcome string    `db:"outcome"`
+		At      time.Time `db:"at"`
+		Who     string    `db:"who"`
 	}
 	if err := pool.Select(ctx, &events, sqlSeenByBrakes); err != nil {
 		return nil, err
@@ -75,22 +100,31 @@ func measureBrakes(ctx context.Context, pool *db.Pool, history string) (*fraudFi
 		}
 		d, seen := l.Deed, false
 		for i, e := range events {
-			whose := slices.Contains(d.Parties, e.Who) || d.Label == people.SprayPIN && strings.HasPrefix(e.Rule, "pin_spray")
-			if whose && !e.At.Before(d.At.Add(-deedMargin)) && !e.At.After(d.Ended.Add(deedMargin)) {
+			if belongs(e.Rule, e.Who, e.At, d) {
 				seen, about[i] = true, true
 			}
 		}
-		if f.Labels[d.Label] == nil {
-			f.Labels[d.Label] = &recall{}
+		r := f.Labels[d.Label]
+		if r == nil {
+			r = &recall{}
+			f.Labels[d.Label] = r
 		}
-		f.Labels[d.Label].Tried++
-		if seen {
-			f.Labels[d.Label].Seen++
+		r.Tried++
+		switch {
+		case seen:
+			r.Seen++
+		case slices.Contains(brakesSay, d.Reason):
+			r.Stopped++
+		case !d.Done:
+			r.Idle++
 		}
 		return nil
 	})
 	for i, e := range events {
 		f.Rules[e.Rule]++
+		if e.Outcome == accounts.BrakeAlert {
+			f.Alerts++
+		}
 		if !about[i] {
 			f.False++
 		}
@@ -100,6 +134,7 @@ func measureBrakes(ctx context.Context, pool *db.Pool, history string) (*fraudFi
 
 func (f *fraudFigures) weigh(entries int64) {
 	f.Per1000 = 1000 * float64(f.Events) / float64(max(1, entries))
+	f.Looks = 1000 * float64(f.Alerts) / float64(max(1, entries))
 }
 
 func (f *fraudFigures) print(w io.Writer) {
@@ -108,17 +143,22 @@ func (f *fraudFigures) print(w io.Writer) {
 	}
 	var parts []string
 	for _, label := range slices.Sorted(maps.Keys(f.Labels)) {
-		parts = append(parts, fmt.Sprintf("%s %d of %d", label, f.Labels[label].Seen, f.Labels[label].Tried))
+		r := f.Labels[label]
+		part := fmt.Sprintf("%s %d of %d", label, r.found(), r.real())
+		if r.Stopped > 0 {
+			part += fmt.Sprintf(" (%d stopped unseen)", r.Stopped)
+		}
+		parts = append(parts, part)
 	}
-	fmt.Fprintf(w, "fraud seen by the brakes: %s\n", strings.Join(parts, ", "))
-	fmt.Fprintf(w, "%d events of brakes (%s), %.1f in 1,000 entries, %d about nothing labelled\n", f.Events, counts(f.Rules), f.Per1000, f.False)
+	fmt.Fprintf(w, "fraud seen or stopped by the brakes: %s\n", strings.Join(parts, ", "))
+	fmt.Fprintf(w, "%d events of brakes (%s), %.1f in 1,000 entries, %d about nothing labelled; %d of them alerts, %.1f in 1,000 entries\n", f.Events, counts(f.Rules), f.Per1000, f.False, f.Alerts, f.Looks)
 }
 
-// bars are the labels with how many were tried, and seen.
+// bars are the labels with how many came about, and were seen or stopped.
 func (f *fraudFigures) bars() (all []bar) {
 	for _, label := range slices.Sorted(maps.Keys(f.Labels)) {
 		r := f.Labels[label]
-		all = append(all, bar{Label: fmt.Sprintf("%s, %d of %d seen", strings.ReplaceAll(label, "_", " "), r.Seen, r.Tried), Count: int64(r.Tried), Width: 100 * float64(r.Seen) / float64(max(1, r.Tried))})
+		all = append(all, bar{Label: fmt.Sprintf("%s, %d of %d seen or stopped", strings.ReplaceAll(label, "_", " "), r.found(), r.real()), Count: int64(r.real()), Width: 100 * float64(r.found()) / float64(max(1, r.real()))})
 	}
 	return all
 }

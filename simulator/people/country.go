@@ -40,7 +40,7 @@ type Options struct {
 	Duration  time.Duration // of the traffic, after everybody is registered and funded
 	History   *History
 	Watch     func(Event) // told of every attempt that ended; must not wait. nil: nobody
-	Fraud     bool        // some people are up to no good, and are labelled in the history
+	Fraud     float64     // part of the sessions that are begun by somebody who is up to no good, and labelled in the history
 	// Swap has the network tell the service that a number is on another SIM card. nil: no SIM is swapped.
 	Swap func(ctx context.Context, number string) error
 }
@@ -85,6 +85,8 @@ func New(o Options) (*Country, error) {
 		return nil, fmt.Errorf("people: %d customers and %d tills are too few: at least 2 and 1", o.Customers, len(o.Tills))
 	case o.Rate <= 0 || o.Speed <= 0 || o.Duration <= 0:
 		return nil, errors.New("people: rate, speed and duration must be above zero")
+	case o.Fraud < 0 || o.Fraud > 1:
+		return nil, errors.New("people: the part of fraud is from 0 to 1")
 	case !o.Profile.known():
 		return nil, fmt.Errorf("people: there is no profile %q", o.Profile)
 	}

@@ -5,9 +5,6 @@ import (
 	"strconv"
 )
 
-// fraudShare is how many sessions are begun by somebody who is up to no good.
-const fraudShare = 0.005
-
 // The labels, as they stand in the history. The service is never told; its own rules are measured by them.
 const (
 	DrainAndCashOut = "drain_and_cash_out" // a whole balance goes to a mule, who takes it out at once
@@ -52,37 +49,56 @@ func (c *Country) deceive(ctx context.Context) {
 		c.drain(ctx, victim, &d, DrainAndCashOut)
 	case 1:
 		d.Label = GuessPIN
-		c.talk(ctx, victim, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, label: GuessPIN})
+		r := c.talk(ctx, victim, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, label: GuessPIN})
+		d.Done, d.Reason = r.reason == "", r.reason
 	case 2:
+		d.Done = true
 		for range 3 {
-			if c.byTill(ctx, victim, "deposit", strconv.Itoa(11_200+c.dice.intN(400)), SplitDeposit) {
+			r := c.byTill(ctx, victim, "deposit", strconv.Itoa(11_200+c.dice.intN(400)), SplitDeposit)
+			if d.Done = d.Done && r.outcome == OK; r.outcome == OK {
 				d.Label, d.Parties = SplitDeposit, []string{victim.Number, till.Till}
 			}
+			d.note(r)
 		}
 	case 3:
 		amount := strconv.Itoa(101 + c.dice.intN(9))
-		if c.byTill(ctx, victim, "deposit", amount, CommissionPair) {
+		if r := c.byTill(ctx, victim, "deposit", amount, CommissionPair); r.outcome == OK {
 			d.Label, d.Parties = CommissionPair, []string{victim.Number, till.Till}
-			c.talk(ctx, victim, errand{kind: "withdraw", code: "*334#", keys: []string{"2", till.Till, "100"}, label: CommissionPair})
+			r = c.talk(ctx, victim, errand{kind: "withdraw", code: "*334#", keys: []string{"2", till.Till, "100"}, label: CommissionPair})
+			d.Done = r.outcome == OK
+			d.note(r)
 		}
 	case 4:
-		d.Label = HarvestNames
+		d.Label, d.Done = HarvestNames, true
 		for range 25 {
 			to := c.people[c.dice.intN(len(c.people))]
-			c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(to.Number)}, label: HarvestNames})
+			r := c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(to.Number)}, label: HarvestNames})
+			d.Done = d.Done && r.reason == ""
+			d.note(r)
 		}
 	case 5:
 		if c.o.Swap != nil && c.o.Swap(ctx, victim.Number) == nil {
 			c.drain(ctx, victim, &d, SwapSIM)
 		}
 	case 6:
-		d.Label = SprayPIN
+		d.Label, d.Done = SprayPIN, true
 		for range 40 {
 			if p, _ := c.somebody(); p != nil {
-				c.talk(ctx, p, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, drop: 4, label: SprayPIN})
+				r := c.talk(ctx, p, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, drop: 4, label: SprayPIN})
 				p.leave()
+				if r.reason != "wrong_pin" { // which is what was to be found out
+					d.Done = false
+					d.note(r)
+				}
 			}
 		}
+	}
+}
+
+// note keeps what a session was refused for.
+func (d *Deed) note(r end) {
+	if r.reason != "" {
+		d.Reason = r.reason
 	}
 }
 
@@ -98,16 +114,18 @@ func (c *Country) drain(ctx context.Context, victim *Person, d *Deed, label stri
 	amount := strconv.FormatInt(all, 10)
 	r := c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(mule.Number), amount}, label: label})
 	if r.outcome == OK {
-		c.talk(ctx, mule, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[mule.home].Number, strconv.FormatInt(max(50, all-60), 10)}, label: label})
+		r = c.talk(ctx, mule, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[mule.home].Number, strconv.FormatInt(max(50, all-60), 10)}, label: label})
+		d.Done = r.outcome == OK
 	}
+	d.note(r)
 }
 
 // byTill has an operator do something for a customer at the till around the corner.
-func (c *Country) byTill(ctx context.Context, p *Person, kind, amount, label string) bool {
+func (c *Country) byTill(ctx context.Context, p *Person, kind, amount, label string) end {
 	o := c.tills[p.home]
 	if !o.take() {
-		return false
+		return end{}
 	}
 	defer o.leave()
-	return c.talk(ctx, o, errand{kind: kind, code: "*334#", keys: []string{"1", national(p.Number), amount}, label: label}).outcome == OK
+	return c.talk(ctx, o, errand{kind: kind, code: "*334#", keys: []string{"1", national(p.Number), amount}, label: label})
 }

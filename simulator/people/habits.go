@@ -66,7 +66,7 @@ func habits() []habit {
 
 // errand has somebody do what people do.
 func (c *Country) errand(ctx context.Context) {
-	if c.o.Fraud && c.dice.chance(fraudShare) {
+	if c.o.Fraud > 0 && c.dice.chance(c.o.Fraud) {
 		c.deceive(ctx)
 		return
 	}

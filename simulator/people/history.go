@@ -54,6 +54,8 @@ type Deed struct {
 	Parties []string  `json:"parties"` // numbers of phones, and of tills
 	At      time.Time `json:"at"`
 	Ended   time.Time `json:"ended"`
+	Done    bool      `json:"done"`             // it came about as it was meant
+	Reason  string    `json:"reason,omitempty"` // the last refusal on the way
 }
 
 // History is the people's own account. It is a file of JSON lines that is only added to: it does not grow in memory.

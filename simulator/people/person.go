@@ -93,7 +93,7 @@ func (c *Country) populate() error {
 		}
 		p.phone = phone
 	}
-	if c.o.Fraud {
+	if c.o.Fraud > 0 {
 		c.recruit()
 	}
 	return nil

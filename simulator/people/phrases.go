@@ -41,6 +41,7 @@ var phrases = map[string][]string{
 	"too_often":          {"Not paid: too many payments", "Haijalipwa: malipo mengi mno", "Non payé: trop de paiements"},
 	"new_payee":          {"Not paid: nearly all your money", "Haijalipwa: karibu pesa zako zote", "Non payé: presque tout votre argent"},
 	"fresh_money":        {"Not paid. This money came a moment ago", "Haijalipwa. Pesa hizi zimeingia sasa hivi", "Non payé. Cet argent vient d'arriver"},
+	"lookups_spent":      {"You have looked up too many names", "Umeangalia majina mengi mno", "Vous avez demandé trop de noms"},
 	"customer_cannot":    {"The customer cannot withdraw this now", "Mteja hawezi kutoa kiasi hiki sasa", "Le client ne peut pas retirer cela"},
 }
 
@@ -63,7 +64,7 @@ func says(screen, name string) bool {
 var complaints = []string{
 	"busy", "wrong_pin", "pin_locked", "insufficient", "float_low", "payee_full", "payee_unregistered", "till_unknown", "self", "below_min",
 	"over_entry", "over_day", "too_soon", "bad_phone", "bad_amount", "bad_choice", "customer_cannot",
-	"held", "pin_held", "pins_paused", "too_often", "new_payee", "fresh_money",
+	"held", "pin_held", "pins_paused", "too_often", "new_payee", "fresh_money", "slow", "lookups_spent",
 }
 
 // complaint is the reason that a screen gives, "" for none.
