@@ -27,7 +27,7 @@ func braked(t *testing.T, lines string) *world {
 // events are what the brakes have done, oldest first: "sim_swap refuse customer:1".
 func (w *world) events() string {
 	w.t.Helper()
-	list, err := w.BrakeEvents(w.t.Context(), "", w.Now().Add(-72*time.Hour), 100)
+	list, err := w.BrakeEvents(w.t.Context(), BrakeFind{Limit: 100})
 	w.must(err)
 	var all []string
 	for i := range list {

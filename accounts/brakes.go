@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"context"
 	_ "embed" // brakes.csv
 	"encoding/csv"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"tuma/internal/db"
 	"tuma/internal/money"
 )
 
@@ -133,76 +131,3 @@ func (b Brakes) On(rule string) (Brake, bool) {
 
 // Brakes are the rules in force.
 func (s *Service) Brakes() Brakes { return s.brakes }
-
-// BrakeEvent is something that a rule has stopped or noticed.
-type BrakeEvent struct {
-	ID      int64     `db:"id"`
-	At      time.Time `db:"at"`
-	Rule    string    `db:"rule"`
-	Outcome string    `db:"outcome"`
-	Subject string    `db:"subject"` // customer:12, phone:+2547.., till:100101
-	Ref     string    `db:"ref"`     // of the entry that was asked for; "": told once in the rule's time
-	Detail  string    `db:"detail"`
-}
-
-const sqlNewBrakeEvent = `
-insert into brake_event (id, key, at, rule, outcome, subject, ref, detail) values (nextval('brake_event_id'), $1, $2, $3, $4, $5, $6, $7)
-on conflict (key) do nothing`
-
-// NoteBrake writes down what a rule has done, once for each ref, or for each
-// subject in the rule's time; its outcome is the rule's when none is given. That
-// it cannot be written stops nobody.
-func (s *Service) NoteBrake(ctx context.Context, e BrakeEvent) {
-	rule, on := s.brakes.On(e.Rule)
-	if !on {
-		return
-	}
-	if e.Outcome == "" {
-		e.Outcome = rule.Outcome
-	}
-	ctx = context.WithoutCancel(ctx)
-	var n int64
-	err := s.pool.InTxLazily(ctx, func(tx *db.Tx) (err error) {
-		key := e.Rule + ":" + e.Ref
-		if e.Ref == "" {
-			key = fmt.Sprintf("%s:%s:%d", e.Rule, e.Subject, tx.Now.UnixNano()/int64(max(rule.Within, time.Minute)))
-		}
-		n, err = tx.Exec(ctx, sqlNewBrakeEvent, key, tx.Now, e.Rule, e.Outcome, e.Subject, e.Ref, e.Detail)
-		return err
-	})
-	if err != nil {
-		s.log.WarnContext(ctx, "a brake's event was not written", "rule", e.Rule, "outcome", e.Outcome, "error", err)
-	}
-	if (n > 0 || err != nil) && s.braked != nil {
-		s.braked(e.Rule, e.Outcome)
-	}
-}
-
-const (
-	sqlBrakeEvents = `select id, at, rule, outcome, subject, ref, detail from brake_event where ($1 = '' or rule = $1) and at >= $2 order by id desc limit $3`
-	sqlBrakeCounts = `select rule, outcome, count(*) as n from brake_event where at >= $1 group by rule, outcome`
-)
-
-// BrakeEvents are what a rule has done since an instant, newest first and n at
-// most; of all rules when it is "".
-func (s *Service) BrakeEvents(ctx context.Context, rule string, since time.Time, n int) (list []BrakeEvent, err error) {
-	if err = s.pool.Select(ctx, &list, sqlBrakeEvents, rule, since, n); err != nil {
-		err = fmt.Errorf("accounts: events of brakes: %w", err)
-	}
-	return list, err
-}
-
-// BrakeCount is how often a rule has done something.
-type BrakeCount struct {
-	Rule    string `db:"rule"`
-	Outcome string `db:"outcome"`
-	N       int64  `db:"n"`
-}
-
-// BrakeCounts counts events since an instant.
-func (s *Service) BrakeCounts(ctx context.Context, since time.Time) (list []BrakeCount, err error) {
-	if err = s.pool.Select(ctx, &list, sqlBrakeCounts, since); err != nil {
-		err = fmt.Errorf("accounts: counts of brakes: %w", err)
-	}
-	return list, err
-}

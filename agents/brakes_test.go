@@ -25,7 +25,7 @@ func braked(t *testing.T, lines string) *world {
 // noticed are the events since the last call, oldest first: "cash_in_out till:100001".
 func (w *world) noticed() string {
 	w.t.Helper()
-	list, err := w.accounts.BrakeEvents(w.t.Context(), "", w.clock.now().Add(-1000*time.Hour), 1000)
+	list, err := w.accounts.BrakeEvents(w.t.Context(), accounts.BrakeFind{Limit: 1000})
 	w.must(err)
 	var all []string
 	for i := range list[:len(list)-w.told] {
@@ -260,7 +260,7 @@ func TestPairsThatDoNotPay(t *testing.T) {
 		}
 		w.clock.pass(2 * time.Hour)
 	}
-	flags, err := w.Flags(t.Context(), "100001", 10)
+	flags, err := w.Flags(t.Context(), "100001", 0, 10)
 	if err != nil || len(flags) != 6 {
 		t.Errorf("%v: %+v", err, flags)
 	}

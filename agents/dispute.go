@@ -59,7 +59,7 @@ func (s *Service) Dispute(ctx context.Context, c accounts.Customer, id int64) (D
 // dispute adds who wants the money back.
 func (s *Service) dispute(ctx context.Context, v Reversal) (Dispute, error) {
 	if v.Payer == 0 {
-		t, err := s.anyTill(ctx, v.Till)
+		t, err := s.AnyTill(ctx, v.Till)
 		return Dispute{Reversal: v, TillName: t.Name}, err
 	}
 	made, err := s.accounts.Book().ByCode(ctx, v.Receipt)

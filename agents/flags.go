@@ -54,7 +54,7 @@ select e.id, e.kind, e.amounts[1] as amount, t.number as till
 from entries_of($1, $3) e join till t on t.float = e.debits[1] where e.kind = 'deposit' and e.debits[1] <> $2`
 	sqlNewFlag = `
 insert into flag (id, till, kind, at, customer, entry, receipt, entries) values (nextval('flag_id'), $1, $2, $3, $4, $5, $6, $7) on conflict do nothing`
-	sqlFlags = `select id, till, kind, at, customer, receipt, entries from flag where till = $1 order by id desc limit $2`
+	sqlFlags = `select id, till, kind, at, customer, receipt, entries from flag where till = $1 and ($2::bigint = 0 or id < $2) order by id desc limit $3`
 )
 
 // flagDeposit looks whether a deposit is the last part of a larger one. Like all
@@ -146,9 +146,10 @@ func (s *Service) flag(ctx context.Context, t Till, c accounts.Customer, kind st
 	})
 }
 
-// Flags are the newest warnings about a till, newest first.
-func (s *Service) Flags(ctx context.Context, till string, n int) (flags []Flag, err error) {
-	if err := s.pool.Select(ctx, &flags, sqlFlags, till, n); err != nil {
+// Flags are the newest warnings about a till, newest first; before is 0 or a
+// flag: only what is older.
+func (s *Service) Flags(ctx context.Context, till string, before int64, n int) (flags []Flag, err error) {
+	if err := s.pool.Select(ctx, &flags, sqlFlags, till, before, n); err != nil {
 		return nil, fmt.Errorf("agents: flags of till %s: %w", till, err)
 	}
 	return flags, nil

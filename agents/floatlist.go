@@ -57,7 +57,7 @@ func (s *Service) floatList(ctx context.Context, query string, args ...any) (lis
 
 // place is as counter, a closed till as well.
 func (s *Service) place(ctx context.Context, name string) (Till, error) {
-	t, err := s.anyTill(ctx, name)
+	t, err := s.AnyTill(ctx, name)
 	if accounts.Refused(err, "bad_till") {
 		return s.counter(ctx, name)
 	}

@@ -74,7 +74,7 @@ func (s *Service) NetworkTill(ctx context.Context, o Operator, number string, en
 	if i < 0 {
 		return NetworkTill{}, nil, ErrOtherNetwork
 	}
-	t, err := s.anyTill(ctx, number)
+	t, err := s.AnyTill(ctx, number)
 	if refused, ok := errors.AsType[accounts.Refusal](err); ok {
 		return NetworkTill{}, nil, fmt.Errorf("%w: %s", ErrOtherNetwork, refused.Key)
 	}

@@ -57,7 +57,7 @@ insert into reversal_request (id, entry, receipt, till, customer, amount, reason
 values (nextval('reversal_request_id'), $1, $2, $3, $4, $5, $6, $7, $8) on conflict (entry) do nothing`
 	sqlReversalOf      = `select ` + reversalFields + ` from reversal_request where entry = $1`
 	sqlReversalByID    = `select ` + reversalFields + ` from reversal_request where id = $1`
-	sqlReversalsOfTill = `select ` + reversalFields + ` from reversal_request where till = $1 order by id desc limit $2`
+	sqlReversalsOfTill = `select ` + reversalFields + ` from reversal_request where till = $1 and ($2::bigint = 0 or id < $2) order by id desc limit $3`
 	sqlOpenReversals   = `select ` + reversalFields + ` from reversal_request where state in ('asked', 'held') or state in ('approved', 'declined') and settled is null order by id`
 	sqlReversalHeld    = `update reversal_request set state = 'held', held = $2 where id = $1 and state in ('asked', 'empty')`
 	sqlReversalEmpty   = `update reversal_request set state = 'empty' where id = $1 and state = 'asked'`
@@ -257,7 +257,13 @@ func (s *Service) Reversals(ctx context.Context, o Operator, n int) ([]Reversal,
 	if err := o.May(ActEntriesView); err != nil {
 		return nil, err
 	}
-	return s.reversals(ctx, sqlReversalsOfTill, o.Till.Number, n)
+	return s.TillDisputes(ctx, o.Till.Number, 0, n)
+}
+
+// TillDisputes are the newest requests of a till, whoever looks; before is 0 or a
+// request: only what is older.
+func (s *Service) TillDisputes(ctx context.Context, till string, before int64, n int) ([]Reversal, error) {
+	return s.reversals(ctx, sqlReversalsOfTill, till, before, n)
 }
 
 // OpenReversals lists what waits for a checker, and what was decided but could
@@ -352,7 +358,7 @@ func (s *Service) tillOf(ctx context.Context, v Reversal) (t Till, scope string,
 	if v.Payer != 0 {
 		return Till{}, "", nil
 	}
-	t, err = s.anyTill(ctx, v.Till)
+	t, err = s.AnyTill(ctx, v.Till)
 	return t, t.scope(), err
 }
 

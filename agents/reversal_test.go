@@ -333,7 +333,7 @@ func TestFlags(t *testing.T) {
 	}
 	flags := func(till, want string) {
 		t.Helper()
-		list, err := w.Flags(ctx, till, 10)
+		list, err := w.Flags(ctx, till, 0, 10)
 		w.must(err)
 		var got []string
 		for _, f := range list {

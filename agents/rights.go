@@ -51,6 +51,10 @@ const (
 	ActPhotoView      Action = "photo_view"
 	ActLogViewAll     Action = "log_view_all"
 	ActFactorReset    Action = "factor_reset"
+	ActBrakesView     Action = "brakes_view"
+	ActBrakeReview    Action = "brake_review"
+	ActBrakeRelease   Action = "brake_release"
+	ActTillWatch      Action = "till_watch"
 )
 
 // rights is every right there is: an action, what it is, and the roles that may
@@ -89,6 +93,10 @@ const rights = `
 	photo_view         staff   checker care
 	log_view_all       staff   checker
 	factor_reset       staff   maker checker care
+	brakes_view        staff   checker care
+	brake_review       staff   checker care
+	brake_release      staff   checker
+	till_watch         staff   maker checker care
 `
 
 // right is an action's line: what it is, and who may.

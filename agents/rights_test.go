@@ -18,9 +18,9 @@ func TestEveryRightOfEveryRole(t *testing.T) {
 		"assistant": "deposit withdraw_ask register float_view float_request commission_view day_view day_open day_close entries_view reversal_ask",
 		"auditor":   "float_view commission_view day_view entries_view log_view",
 		"head":      "float_view float_request float_transfer float_return commission_view commission_payout operators_manage entries_view log_view network_view",
-		"maker":     "float_waiting float_make reconcile reconcile_note factor_reset",
-		"checker":   "float_waiting float_check freeze unfreeze reversal_decide customer_lookup reconcile reconcile_close photo_view log_view_all factor_reset",
-		"care":      "freeze unfreeze customer_lookup photo_view factor_reset",
+		"maker":     "float_waiting float_make reconcile reconcile_note factor_reset till_watch",
+		"checker":   "float_waiting float_check freeze unfreeze reversal_decide customer_lookup reconcile reconcile_close photo_view log_view_all factor_reset brakes_view brake_review brake_release till_watch",
+		"care":      "freeze unfreeze customer_lookup photo_view factor_reset brakes_view brake_review till_watch",
 		"king":      "",
 		"":          "",
 	}

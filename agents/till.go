@@ -67,15 +67,15 @@ func isTillNumber(s string) bool {
 // Till finds a till that is open for business. Refusals: bad_till (not six
 // digits), till_unknown, till_closed.
 func (s *Service) Till(ctx context.Context, number string) (Till, error) {
-	t, err := s.anyTill(ctx, number)
+	t, err := s.AnyTill(ctx, number)
 	if err == nil && t.Closed {
 		return Till{}, accounts.Refuse("till_closed")
 	}
 	return t, err
 }
 
-// anyTill finds a till, a closed one, too.
-func (s *Service) anyTill(ctx context.Context, number string) (Till, error) {
+// AnyTill finds a till, a closed one, too.
+func (s *Service) AnyTill(ctx context.Context, number string) (Till, error) {
 	if !isTillNumber(number) {
 		return Till{}, accounts.Refuse("bad_till")
 	}

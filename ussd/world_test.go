@@ -407,7 +407,7 @@ func septetsOf(s string) int {
 // events are what the brakes have done, oldest first.
 func (w *world) events() string {
 	w.t.Helper()
-	list, err := w.accounts.BrakeEvents(w.t.Context(), "", w.clock.now().Add(-72*time.Hour), 100)
+	list, err := w.accounts.BrakeEvents(w.t.Context(), accounts.BrakeFind{Limit: 100})
 	w.must(err)
 	var all []string
 	for i := range list {

@@ -98,13 +98,16 @@ func (p *portal) functions(lang string) template.FuncMap {
 		"plain":    country.Currency.Plain,
 		"action":   func(s string) string { return p.logAction(lang, s) },
 		"named":    func(s string) string { return p.logName(lang, s) },
-		"number":   func(n int64) string { return strconv.FormatInt(n, 10) },
+		"number":   number,
+		"rule":     func(name string) string { return p.ruleName(lang, name) },
 		"day":      func(at time.Time) string { return at.In(country.Zone).Format("2/1/06") },
 		"age":      func(at time.Time) (string, error) { return p.age(lang, at) },
 		"person":   func(actor string) string { return p.person(actor) },
 		"kind":     func(l accounts.Line) string { return p.kind(lang, l.Kind) },
 	}
 }
+
+func number(n any) string { return fmt.Sprint(n) }
 
 // kind is what people call a kind of entry; one without a word keeps its own.
 func (p *portal) kind(lang, kind string) string {

@@ -12,6 +12,9 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"tuma/accounts"
+	"tuma/agents"
 )
 
 // scripts switches the browser's scripts on or off.
@@ -69,6 +72,15 @@ func TestStaffInTheBrowser(t *testing.T) {
 		w.must(err)
 		disputes = append(disputes, itoa(v.ID))
 	}
+	c, err := w.accounts.ByPhone(ctx, asha)
+	w.must(err)
+	for i, kind := range []string{agents.FlagSplit, agents.FlagInOut, agents.FlagDirect} {
+		w.sql(`insert into flag (id, till, kind, at, customer, entry, receipt, entries) values (nextval('flag_id'), '100001', $1, $2, $3, $4, 'UKM7Q2XW4P', '{1,2}')`, kind, w.clock.now(), c.ID, i)
+	}
+	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "pin_spray_quiet", Detail: "61 wallets were left with a wrong PIN within 1m0s, 9 would be usual"})
+	w.must(w.accounts.SwappedSIM(ctx, c))
+	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "sim_swap", Subject: fmt.Sprint("customer:", c.ID), Ref: "ussd:at:1:pay", Detail: "send of Ksh6,000.00: changed at 2026-11-22T06:15:00Z"})
+	swapped := w.eventOf("sim_swap")
 	asked, err := w.agents.AskFloat(ctx, "ask", w.who(neema), 700*shilling, "EQB-20261122-02")
 	w.must(err)
 	var jpg bytes.Buffer
@@ -121,6 +133,15 @@ func TestStaffInTheBrowser(t *testing.T) {
 	b.shoot("freezes-let-320-js=false")
 	b.open("/agents/staff/log?check=1", ".good")
 	b.shoot("log-320-js=false")
+	b.open("/agents/staff/brakes", ".list")
+	b.do(chromedp.SetValue(chromedp.ID("outcome"), "refuse"))
+	b.press(`.list a[href^="/agents/staff/brakes/"]`)
+	b.shoot("brakes-320-js=false")
+	b.open("/agents/staff/brakes/"+swapped, "#code")
+	b.types("reason", "she came in person")
+	b.types("code", w.oneTime("charles"))
+	b.click(`button[value=release]`, gone("brakes/decide"))
+	b.sees("main", "Honest, and released")
 	b.out("#password")
 
 	b.in("zawadi", "#reason")
@@ -149,6 +170,10 @@ func TestStaffInTheBrowser(t *testing.T) {
 	b.inspect("office")
 	b.open("/agents/office/100001", "#pin")
 	b.inspect("office-till")
+	b.open("/agents/office/100001/flags", ".list")
+	b.inspect("office-flags")
+	b.open("/agents/office/100001/disputes", ".list")
+	b.inspect("office-disputes")
 	b.out("#number")
 	b.in("mary", "#bank")
 	b.inspect("staff-float-maker")
@@ -170,6 +195,17 @@ func TestStaffInTheBrowser(t *testing.T) {
 	b.inspect("freezes")
 	b.open("/agents/staff/log?check=1", ".good")
 	b.inspect("log")
+	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "sim_swap", Subject: fmt.Sprint("customer:", c.ID), Ref: "ussd:at:2:pay", Detail: "send of Ksh6,000.00: changed at 2026-11-22T06:15:00Z"})
+	b.open("/agents/staff/brakes", ".list")
+	b.inspect("brakes")
+	b.open("/agents/staff/brakes/"+w.eventOf("sim_swap"), "#code")
+	b.inspect("brake")
+	b.open("/agents/staff/brakes/"+swapped, "dl")
+	b.inspect("brake-decided")
+	b.open("/agents/staff/flags?till=100001", ".list")
+	b.inspect("flags")
+	b.open("/agents/staff/disputes?till=100001", ".list")
+	b.inspect("disputes")
 	b.open("/agents/staff/customer", "#number")
 	b.types("number", "0712000001")
 	b.types("reason", "called in")

@@ -20,6 +20,7 @@ func (c *call) staffSays(err error) (say string, fault error) {
 		{agents.ErrExists, "refusal.bank_ref_used"}, {agents.ErrSamePerson, "refusal.same_person"}, {agents.ErrNotStaff, "refusal.not_staff"},
 		{agents.ErrNoReason, "refusal.no_reason"}, {agents.ErrDecided, "refusal.decided"}, {agents.ErrNoOperator, "refusal.no_operator"},
 		{agents.ErrNoAgent, "refusal.no_agent"}, {agents.ErrNoHeadOffice, "refusal.till_unknown"}, {accounts.ErrNoCustomer, "refusal.no_customer"},
+		{agents.ErrNotHeld, "refusal.not_held"},
 	} {
 		if errors.Is(err, known.err) {
 			return c.t(known.word), nil

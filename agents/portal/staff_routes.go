@@ -30,6 +30,11 @@ func staffRoutes() []route {
 		{method: post, path: "/agents/staff/photo", right: agents.ActPhotoView, serve: (*call).showPhoto},
 		{method: get, path: "/agents/staff/freezes", right: agents.ActFreeze, serve: (*call).showFreezes, menu: "freezes"},
 		{method: post, path: "/agents/staff/freezes", right: agents.ActFreeze, serve: (*call).freeze},
+		{method: get, path: "/agents/staff/brakes", right: agents.ActBrakesView, serve: (*call).showBrakes, menu: "brakes"},
+		{method: get, path: "/agents/staff/brakes/{id}", right: agents.ActBrakesView, serve: (*call).showOneBrake},
+		{method: post, path: "/agents/staff/brakes/decide", right: agents.ActBrakeReview, serve: (*call).decideBrake},
+		{method: get, path: "/agents/staff/flags", right: agents.ActTillWatch, serve: (*call).showFlags, menu: "flags"},
+		{method: get, path: "/agents/staff/disputes", right: agents.ActTillWatch, serve: (*call).showDisputes, menu: "disputes"},
 		{method: get, path: "/agents/staff/log", right: agents.ActLogViewAll, serve: (*call).wholeLog, menu: "whole_log"},
 	}
 }
@@ -40,6 +45,8 @@ func officeRoutes() []route {
 		{method: get, path: "/agents/office", right: agents.ActNetworkView, serve: (*call).office, menu: "office"},
 		{method: get, path: "/agents/office.csv", right: agents.ActNetworkView, serve: (*call).officeCSV},
 		{method: get, path: "/agents/office/{till}", right: agents.ActNetworkView, serve: (*call).officeTill},
+		{method: get, path: "/agents/office/{till}/flags", right: agents.ActNetworkView, serve: (*call).showFlags},
+		{method: get, path: "/agents/office/{till}/disputes", right: agents.ActNetworkView, serve: (*call).showDisputes},
 		{method: post, path: "/agents/office/move", right: agents.ActNetworkView, serve: (*call).moveFloat},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tuma/accounts"
 	"tuma/agents"
 	"tuma/internal/db"
 	"tuma/internal/money"
@@ -430,6 +431,8 @@ func TestStaffPagesAreSmall(t *testing.T) {
 			_, err = w.agents.DecideReversal(ctx, "charles", v.ID, i%4 == 0, fmt.Sprintf("decided by the letter %d", i))
 			w.must(err)
 		}
+		w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "drain_and_cash_out", Subject: fmt.Sprint("customer:", 1000+i), Ref: fmt.Sprint("ussd:at:", i), Detail: "withdraw of Ksh1,000.00: Ksh1,200.00 had come 12s before"})
+		w.sql(`insert into flag (id, till, kind, at, customer, entry, receipt, entries) values (nextval('flag_id'), '100001', 'cash_in_out', $1, 1, $2, $3, '{1,2}')`, w.clock.now(), i, fmt.Sprintf("UKM%07d", 7919*i))
 		number := fmt.Sprintf("07230000%02d", i)
 		w.operator("100002", "Operator Somebody", "+254"+number[1:], "assistant")
 		w.must(w.agents.FreezeOperator(ctx, "zawadi", phone.Number("+254"+number[1:]), true, fmt.Sprintf("lost phone number %d", i)))
@@ -447,6 +450,8 @@ func TestStaffPagesAreSmall(t *testing.T) {
 	for path, b := range map[string]*browser{
 		"/agents/staff/code": fresh, "/agents/staff/float": mary, "/agents/staff/float/7": charles, "/agents/staff/reversals": charles, "/agents/staff/reversals/2": charles,
 		"/agents/staff/freezes": charles, "/agents/staff/log": charles, "/agents/staff/bank": charles, difference: charles, "/agents/office": head, "/agents/office/100001": head,
+		"/agents/staff/brakes": charles, "/agents/staff/brakes/7": charles, "/agents/staff/flags?till=100001": charles, "/agents/staff/disputes?till=100001": charles,
+		"/agents/office/100001/flags": head, "/agents/office/100001/disputes": head,
 	} {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.server.URL+path, nil)
 		w.must(err)

@@ -122,14 +122,15 @@ func newWorld(t testing.TB) *world {
 	ke, err1 := phone.CountryOf("KE")
 	kes, err2 := money.CurrencyOf("KES")
 	tariff, err3 := accounts.ParseTariff(accounts.DefaultTariff(), kes)
-	w.must(errors.Join(err1, err2, err3))
+	brakes, err4 := accounts.ParseBrakes(nil, kes)
+	w.must(errors.Join(err1, err2, err3, err4))
 	var err error
 	w.accounts, err = accounts.New(ctx, accounts.Config{
 		Pool: w.pool, Country: accounts.Country{
 			Phone: ke, Currency: kes, ServiceCode: "*334#", Languages: []string{"en", "sw", "fr"}, Zone: nairobi, Brand: "Tuma", Care: "100",
 		},
 		Keys:       accounts.Keys{Active: "k1", ByID: map[string][]byte{"k1": []byte("a key of sixteen bytes")}},
-		ReceiptKey: []byte("a receipt key of tests"), Tariff: tariff, Rand: newSeeded(), Log: log, Posters: 1,
+		ReceiptKey: []byte("a receipt key of tests"), Tariff: tariff, Rand: newSeeded(), Log: log, Posters: 1, Brakes: brakes,
 	})
 	w.must(err)
 	t.Cleanup(w.accounts.Close)

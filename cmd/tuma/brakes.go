@@ -72,7 +72,7 @@ func doneBy(rule string, done []accounts.BrakeCount) string {
 }
 
 func (c *brakesCommand) events(ctx context.Context, s *service, since time.Time) error {
-	list, err := s.accounts.BrakeEvents(ctx, c.Rule, since, c.Events)
+	list, err := s.accounts.BrakeEvents(ctx, accounts.BrakeFind{Rule: c.Rule, Since: since, Limit: c.Events})
 	if err != nil {
 		return err
 	}

@@ -210,7 +210,7 @@ type tillFlags struct {
 // Run lists warnings; they stop nothing and are for people to look at.
 func (c *tillFlags) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *service) error {
-		flags, err := s.agents.Flags(ctx, c.Number, c.N)
+		flags, err := s.agents.Flags(ctx, c.Number, 0, c.N)
 		for _, f := range flags {
 			fmt.Printf("%s\t%s\t%s\tcustomer %d\t%d entries\n", f.At.In(s.accounts.Country().Zone).Format(time.DateTime), f.Kind, f.Receipt, f.Customer, len(f.Entries))
 		}
