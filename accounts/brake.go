@@ -93,7 +93,7 @@ func (s *Service) held(ctx context.Context, o Outgoing) error {
 	}{{"sim_swap", o.Payer.MovedAt}, {"pin_reset", o.Payer.ResetAt}} {
 		b, on := s.brakes.On(h.rule)
 		if on && o.Amount > b.Amount && s.pool.Now().Sub(h.since) < b.Within {
-			err := s.brake(ctx, b, o, "changed at "+h.since.Format(time.RFC3339), Refuse("held", "max", s.Money(b.Amount), "hours", hours(b.Within)))
+			err := s.brake(ctx, b, o, "changed at "+s.clock(h.since), Refuse("held", "max", s.Money(b.Amount), "hours", hours(b.Within)))
 			if err != nil {
 				return err
 			}
@@ -116,7 +116,12 @@ func (s *Service) drained(ctx context.Context, o Outgoing, now time.Time) error 
 	if o.Amount*100 < money.Amount(b.Most)*wallet.Balance {
 		return nil
 	}
-	return s.brake(ctx, b, o, "of "+s.Money(wallet.Balance)+", SIM changed at "+o.Payer.MovedAt.Format(time.RFC3339), Refusal{})
+	return s.brake(ctx, b, o, "of "+s.Money(wallet.Balance)+", SIM changed at "+s.clock(o.Payer.MovedAt), Refusal{})
+}
+
+// clock is an instant as events tell it.
+func (s *Service) clock(at time.Time) string {
+	return at.In(s.country.Zone).Format("2006-01-02 15:04")
 }
 
 func hours(d time.Duration) string { return strconv.Itoa(max(1, int((d+time.Hour-1)/time.Hour))) }

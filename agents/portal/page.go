@@ -102,6 +102,7 @@ func (p *portal) functions(lang string) template.FuncMap {
 		"rule":     func(name string) string { return p.ruleName(lang, name) },
 		"day":      func(at time.Time) string { return at.In(country.Zone).Format("2/1/06") },
 		"age":      func(at time.Time) (string, error) { return p.age(lang, at) },
+		"span":     func(d time.Duration) (string, error) { return p.span(lang, d) },
 		"person":   func(actor string) string { return p.person(actor) },
 		"kind":     func(l accounts.Line) string { return p.kind(lang, l.Kind) },
 	}

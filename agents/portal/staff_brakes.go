@@ -19,6 +19,7 @@ const brakesOnPage = 20
 type brakesForm struct {
 	Rule, Outcome, Who, Day string
 	All                     bool // also what somebody has looked at
+	Chosen                  bool // something of it was asked for
 	Rules                   []string
 	List                    []accounts.BrakeEvent
 	More                    string // address of what is older; ""
@@ -26,6 +27,7 @@ type brakesForm struct {
 
 func (c *call) showBrakes() error {
 	form := brakesForm{Rule: clip(c.field("rule")), Outcome: clip(c.field("outcome")), Who: clip(c.field("who")), Day: clip(c.field("day")), All: c.field("all") != ""}
+	form.Chosen = form.Rule+form.Outcome+form.Who+form.Day != "" || form.All
 	for _, b := range c.Accounts.Brakes() {
 		form.Rules = append(form.Rules, b.Rule)
 	}

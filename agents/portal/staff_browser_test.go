@@ -79,7 +79,7 @@ func TestStaffInTheBrowser(t *testing.T) {
 	}
 	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "pin_spray_quiet", Detail: "61 wallets were left with a wrong PIN within 1m0s, 9 would be usual"})
 	w.must(w.accounts.SwappedSIM(ctx, c))
-	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "sim_swap", Subject: fmt.Sprint("customer:", c.ID), Ref: "ussd:at:1:pay", Detail: "send of Ksh6,000.00: changed at 2026-11-22T06:15:00Z"})
+	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "sim_swap", Subject: fmt.Sprint("customer:", c.ID), Ref: "ussd:at:1:pay", Detail: "send of Ksh6,000.00: changed at 2026-11-22 09:15"})
 	swapped := w.eventOf("sim_swap")
 	asked, err := w.agents.AskFloat(ctx, "ask", w.who(neema), 700*shilling, "EQB-20261122-02")
 	w.must(err)
@@ -134,6 +134,7 @@ func TestStaffInTheBrowser(t *testing.T) {
 	b.open("/agents/staff/log?check=1", ".good")
 	b.shoot("log-320-js=false")
 	b.open("/agents/staff/brakes", ".list")
+	b.click("main summary", "#outcome")
 	b.do(chromedp.SetValue(chromedp.ID("outcome"), "refuse"))
 	b.press(`.list a[href^="/agents/staff/brakes/"]`)
 	b.shoot("brakes-320-js=false")
@@ -195,8 +196,8 @@ func TestStaffInTheBrowser(t *testing.T) {
 	b.inspect("freezes")
 	b.open("/agents/staff/log?check=1", ".good")
 	b.inspect("log")
-	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "sim_swap", Subject: fmt.Sprint("customer:", c.ID), Ref: "ussd:at:2:pay", Detail: "send of Ksh6,000.00: changed at 2026-11-22T06:15:00Z"})
-	b.open("/agents/staff/brakes", ".list")
+	w.accounts.NoteBrake(ctx, accounts.BrakeEvent{Rule: "sim_swap", Subject: fmt.Sprint("customer:", c.ID), Ref: "ussd:at:2:pay", Detail: "send of Ksh6,000.00: changed at 2026-11-22 09:15"})
+	b.open("/agents/staff/brakes?all=1", ".list") // with what to choose by unfolded
 	b.inspect("brakes")
 	b.open("/agents/staff/brakes/"+w.eventOf("sim_swap"), "#code")
 	b.inspect("brake")

@@ -8,9 +8,13 @@ import (
 	"tuma/internal/phone"
 )
 
-// age is how long ago something was, in the largest unit that is not nothing.
+// age is how long ago something was.
 func (p *portal) age(lang string, at time.Time) (string, error) {
-	d := max(p.Pool.Now().Sub(at), 0)
+	return p.span(lang, max(p.Pool.Now().Sub(at), 0))
+}
+
+// span is a time in the largest unit of which there are two at least.
+func (p *portal) span(lang string, d time.Duration) (string, error) {
 	word, n := "age.minutes", int64(d/time.Minute)
 	switch {
 	case d >= 48*time.Hour:

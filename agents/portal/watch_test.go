@@ -61,7 +61,7 @@ func TestBrakesPage(t *testing.T) {
 	zawadi.wants(422)
 	id := w.eventOf("sim_swap")
 	zawadi.get("/agents/staff/brakes/" + id)
-	zawadi.wants(200, "ASHA JUMA", "0712000001", "Ksh5,000.00", "24h0m0s", "send of Ksh6,000.00", "It is honest", "freeze 0712000001")
+	zawadi.wants(200, "ASHA JUMA", "0712000001", "Ksh5,000.00", "24 h", "send of Ksh6,000.00", "It is honest", "freeze 0712000001")
 	if strings.Contains(zawadi.last.body, "release") {
 		t.Error("care is shown how to release")
 	}
