@@ -170,6 +170,8 @@ func (s *simulation) open(ctx context.Context) (err error) {
 		"TUMA_SMS": "twilio", "TUMA_TWILIO_SID": devTwilioSID, "TUMA_TWILIO_TOKEN": secret, "TUMA_TWILIO_FROM": "Tuma", "TUMA_TWILIO_URL": world, "TUMA_SMS_DOUBTS": "12",
 		"TUMA_AIRTIME_URL": world + "/simulator/airtime/topup", "TUMA_AIRTIME_TOKEN": secret,
 		"TUMA_USSD_PUSH_URL": world + "/simulator/push", "TUMA_USSD_PUSH_TOKEN": secret,
+		// As in the field, for people who are so much faster.
+		"TUMA_DIALS_PER_MINUTE": fmt.Sprint(int(10 * max(1, s.Speed))), "TUMA_LOOKUPS_PER_DAY": "20",
 	}); err != nil {
 		return err
 	}

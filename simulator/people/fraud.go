@@ -50,7 +50,7 @@ func (c *Country) deceive(ctx context.Context) {
 	case 1:
 		d.Label = GuessPIN
 		r := c.talk(ctx, victim, errand{kind: "balance", code: "*334#", keys: []string{"4", "1"}, slips: 9, label: GuessPIN})
-		d.Done, d.Reason = r.reason == "", r.reason
+		d.note(r)
 	case 2:
 		d.Done = true
 		for range 3 {
