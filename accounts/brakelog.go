@@ -112,6 +112,29 @@ func (s *Service) BrakeEventByID(ctx context.Context, id int64) (e BrakeEvent, e
 	return e, err
 }
 
+// lookedFor is how long an alert waits to be looked at before it is given up.
+const lookedFor = 7 * 24 * time.Hour
+
+const sqlBrakesWaiting = `
+select count(*) as n, coalesce(min(at), $1) as oldest from brake_event e
+where outcome = 'alert' and at >= $1 and not exists (select from brake_review r where r.event = e.id)`
+
+// BrakesWaiting is how many alerts of a week nobody has looked at, and when the
+// oldest of them was; the zero time when there is none.
+func (s *Service) BrakesWaiting(ctx context.Context) (n int64, oldest time.Time, err error) {
+	var w struct {
+		N      int64     `db:"n"`
+		Oldest time.Time `db:"oldest"`
+	}
+	if err := s.pool.Get(ctx, &w, sqlBrakesWaiting, s.pool.Now().Add(-lookedFor)); err != nil {
+		return 0, time.Time{}, fmt.Errorf("accounts: alerts of brakes: %w", err)
+	}
+	if w.N == 0 {
+		return 0, time.Time{}, nil
+	}
+	return w.N, w.Oldest, nil
+}
+
 const sqlReviewBrake = `insert into brake_review (event, at, by, word, note) values ($1, $2, $3, $4, $5) on conflict (event) do nothing`
 
 // ReviewBrakeIn writes down, in the caller's transaction, what a member of staff

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"tuma/accounts"
 	"tuma/agents"
 	"tuma/internal/money"
 	"tuma/internal/text"
@@ -66,6 +67,20 @@ func TestWordsAreThere(t *testing.T) {
 		for _, m := range refused.FindAllStringSubmatch(string(b), -1) {
 			check("refusal."+m[1], file)
 		}
+	}
+	kes, err := money.CurrencyOf("KES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := accounts.ParseBrakes(nil, kes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range rules {
+		check("brake."+b.Rule, "brakes.csv")
+	}
+	for _, kind := range []string{agents.FlagSplit, agents.FlagInOut, agents.FlagDirect} {
+		check("flag."+kind, "flags")
 	}
 	if n < 100 {
 		t.Errorf("only %d words are asked for", n)

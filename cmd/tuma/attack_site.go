@@ -69,8 +69,15 @@ func (a *attack) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// The guesses are for what three tries of one PIN hold; that so many wrong ones
+	// of all stop everybody would keep them from it.
+	brakes := filepath.Join(a.dir, "brakes.csv")
+	if err := os.WriteFile(brakes, []byte("rule,outcome,most,amount,within,explanation\npin_flood,off,,,,\n"), 0o644); err != nil {
+		return err
+	}
 	set, err := a.site.settings(map[string]string{
-		"TUMA_USSD": strings.Join(attackDialects(), ","), "TUMA_USSD_ALLOW": "127.0.0.1/32", "TUMA_PROXIES": "127.0.0.9/32", "TUMA_ID_PHOTOS": filepath.Join(a.dir, "photos"),
+		"TUMA_BRAKES": brakes,
+		"TUMA_USSD":   strings.Join(attackDialects(), ","), "TUMA_USSD_ALLOW": "127.0.0.1/32", "TUMA_PROXIES": "127.0.0.9/32", "TUMA_ID_PHOTOS": filepath.Join(a.dir, "photos"),
 		"TUMA_SMS": "twilio,africastalking,kannel", "TUMA_SMS_ALLOW": "127.0.0.1/32", "TUMA_PUBLIC_URL": attackPublic,
 		"TUMA_TWILIO_SID": devTwilioSID, "TUMA_TWILIO_TOKEN": attackToken, "TUMA_TWILIO_FROM": "Tuma", "TUMA_TWILIO_URL": base,
 		"TUMA_AFRICASTALKING_USERNAME": "tuma", "TUMA_AFRICASTALKING_KEY": attackToken, "TUMA_AFRICASTALKING_URL": base,

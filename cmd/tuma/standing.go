@@ -26,6 +26,8 @@ var (
 	outboxAge      = gauge("tuma_outbox_oldest_seconds", "Age of the oldest notice that waits.")
 	tillsOf        = gauge("tuma_tills", "Tills, by class: stopped, empty, low, ready.", "class")
 	floatOf        = gauge("tuma_till_float_minor", "Float of the tills of a class, in minor units.", "class")
+	alertsWaiting  = gauge("tuma_brake_alerts_waiting", "What brakes have noticed within a week and nobody has looked at.")
+	alertsAge      = gauge("tuma_brake_alerts_oldest_seconds", "Age of the oldest of these.")
 	emoney         = gauge("tuma_emoney_minor", "E-money in circulation: what the bank must hold, in minor units.")
 	clockOff       = gauge("tuma_clock_off_seconds", "How far this process's own clock is from PostgreSQL's, which counts.")
 	reachable      = gauge("tuma_up", "Whether what the service needs could be asked.", "what")
@@ -111,6 +113,15 @@ func (st standing) Collect(out chan<- prometheus.Metric) {
 			put(tillsOf, float64(t.Tills), string(t.Class))
 			put(floatOf, float64(t.Float), string(t.Class))
 		}
+	}
+	alerts, oldest, err := s.accounts.BrakesWaiting(ctx)
+	if up("brakes", err) {
+		age := 0.0
+		if alerts > 0 {
+			age = max(0, s.pool.Now().Sub(oldest).Seconds())
+		}
+		put(alertsWaiting, float64(alerts))
+		put(alertsAge, age)
 	}
 	trust, err := s.accounts.Book().Account(ctx, s.accounts.House().Trust)
 	if up("book", err) {
