@@ -21,6 +21,7 @@ const arrows = `
 	internal/money      ->
 	internal/phone      ->
 	internal/text       ->
+	internal/callers    ->
 	internal/smpp       ->
 	internal/db         ->
 	internal/devenv     ->
@@ -36,9 +37,9 @@ const arrows = `
 	agents              -> accounts accounts/ledger sms/outbox LEAVES
 
 	# ways in and out know the business, never the ledger
-	ussd                -> accounts agents internal/smpp LEAVES
+	ussd                -> accounts agents internal/smpp internal/callers LEAVES
 	ussd/dialogues      -> 
-	sms                 -> accounts agents sms/outbox internal/smpp LEAVES
+	sms                 -> accounts agents sms/outbox internal/smpp internal/callers LEAVES
 	agents/portal       -> accounts agents sms/outbox LEAVES
 
 	# the outside world knows nothing of ours

@@ -2,19 +2,16 @@ package sms
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
+	"tuma/internal/callers"
 	"tuma/internal/db"
 	"tuma/sms/outbox"
 )
@@ -30,19 +27,13 @@ type WebhookOptions struct {
 	// callbacks are served.
 	TwilioSID, TwilioToken string
 	OldTwilioToken         string // of before, still good while Twilio changes over; or ""
-	// Other gateways sign nothing: Secret, when set, must follow in the path, and
-	// Allow, when set, lists the addresses that may call. One of them must be.
+	// Other gateways sign nothing.
 	AfricasTalking, Kannel bool
-	Secret                 string
-	OldSecret              string         // of before, still good while gateways change over; or ""
-	Allow, Proxies         []netip.Prefix // proxies of our own, whose X-Forwarded-For is believed
+	Callers                callers.Callers
 }
 
-// What a callback may carry, and how short a secret may be, in bytes.
-const (
-	maxCallback = 64 << 10
-	minSecret   = 22
-)
+// maxCallback is what a callback may carry, in bytes.
+const maxCallback = 64 << 10
 
 // webhooks serves what gateways send: messages of people and delivery reports.
 type webhooks struct{ o WebhookOptions }
@@ -70,15 +61,12 @@ func Webhooks(o WebhookOptions) (http.Handler, error) {
 		mux.Handle("POST /sms/twilio/status", h.serve(h.twilioForm, twilioReport))
 	}
 	if o.AfricasTalking || o.Kannel {
-		switch {
-		case len(o.Allow) == 0 && o.Secret == "":
-			return nil, errors.New("sms: callbacks that are not signed need a list of allowed addresses or a secret")
-		case !sayable(o.Secret) || !sayable(o.OldSecret) || o.Secret == "" && o.OldSecret != "":
-			return nil, fmt.Errorf("sms: the callbacks' secret must have at least %d letters and digits", minSecret)
+		if err := o.Callers.Check(); err != nil {
+			return nil, fmt.Errorf("sms: callbacks that are not signed: %w", err)
 		}
 	}
 	secret := ""
-	if o.Secret != "" {
+	if o.Callers.Secret != "" {
 		secret = "/{secret}"
 	}
 	if o.AfricasTalking {
@@ -90,12 +78,6 @@ func Webhooks(o WebhookOptions) (http.Handler, error) {
 		mux.Handle("GET /sms/kannel"+secret+"/status", h.serve(h.plainQuery, kannelReport))
 	}
 	return mux, nil
-}
-
-// sayable tells whether a secret is none, or one that cannot be guessed and needs
-// no escapes in a path.
-func sayable(secret string) bool {
-	return secret == "" || len(secret) >= minSecret && url.PathEscape(secret) == secret
 }
 
 // CallbackPath is where a gateway that does not sign finds its callbacks.
@@ -184,7 +166,7 @@ func (h *webhooks) optIn(ctx context.Context, in Inbound) error {
 
 // plainForm is the form of a gateway that does not sign.
 func (h *webhooks) plainForm(r *http.Request) (url.Values, error) {
-	if !h.admitted(r) {
+	if !h.o.Callers.Admit(r) {
 		return nil, errRefused
 	}
 	return postForm(r)
@@ -192,7 +174,7 @@ func (h *webhooks) plainForm(r *http.Request) (url.Values, error) {
 
 // plainQuery is the same in the address.
 func (h *webhooks) plainQuery(r *http.Request) (url.Values, error) {
-	if !h.admitted(r) {
+	if !h.o.Callers.Admit(r) {
 		return nil, errRefused
 	}
 	return once(r.URL.RawQuery)
@@ -223,42 +205,4 @@ func once(encoded string) (url.Values, error) {
 		}
 	}
 	return form, nil
-}
-
-// admitted checks the secret and the address.
-func (h *webhooks) admitted(r *http.Request) bool {
-	if h.o.Secret != "" {
-		// Hashes have one length, so that the time tells nothing about the secret's.
-		given, right := sha256.Sum256([]byte(r.PathValue("secret"))), 0
-		for _, secret := range []string{h.o.Secret, h.o.OldSecret} {
-			want := sha256.Sum256([]byte(secret))
-			right |= subtle.ConstantTimeCompare(given[:], want[:])
-		}
-		if right != 1 || r.PathValue("secret") == "" { // there may be no old one
-			return false
-		}
-	}
-	if len(h.o.Allow) == 0 {
-		return true
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; err == nil && i >= 0 && within(h.o.Proxies, addr); i-- {
-		addr, err = netip.ParseAddr(strings.TrimSpace(hops[i]))
-	}
-	return err == nil && within(h.o.Allow, addr)
-}
-
-func within(list []netip.Prefix, addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
-	for _, p := range list {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }

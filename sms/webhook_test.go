@@ -24,6 +24,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tuma/internal/callers"
 	"tuma/internal/db"
 	"tuma/internal/db/dbtest"
 	"tuma/sms/outbox"
@@ -49,7 +50,7 @@ func serveCallbacks(t *testing.T, change ...func(o *WebhookOptions)) *callbacks 
 	c := &callbacks{log: &journal{}}
 	o := WebhookOptions{
 		Log: slog.New(slog.NewTextHandler(c.log, nil)), PublicURL: public, TwilioSID: account, TwilioToken: token,
-		AfricasTalking: true, Kannel: true, Secret: secretInPath,
+		AfricasTalking: true, Kannel: true, Callers: callers.Callers{Secret: secretInPath},
 		Receive: func(_ context.Context, in Inbound) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -372,9 +373,9 @@ func key(dice *rand.Rand, params map[string]string) string {
 func TestWhoMayCallBack(t *testing.T) {
 	t.Parallel()
 	c := serveCallbacks(t, func(o *WebhookOptions) {
-		o.Secret = ""
-		o.Allow = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
-		o.Proxies = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
+		o.Callers.Secret = ""
+		o.Callers.Allow = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+		o.Callers.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
 	})
 	for _, test := range []struct {
 		peer, forwarded string
@@ -391,15 +392,15 @@ func TestWhoMayCallBack(t *testing.T) {
 			t.Errorf("%s for %q: %d, want %d", test.peer, test.forwarded, w.Code, test.want)
 		}
 	}
-	good := WebhookOptions{Pool: c.pool, Log: slog.Default(), Receive: func(context.Context, Inbound) error { return nil }, PublicURL: public, TwilioToken: token, Kannel: true, Secret: secretInPath}
+	good := WebhookOptions{Pool: c.pool, Log: slog.Default(), Receive: func(context.Context, Inbound) error { return nil }, PublicURL: public, TwilioToken: token, Kannel: true, Callers: callers.Callers{Secret: secretInPath}}
 	for name, spoil := range map[string]func(o *WebhookOptions){
 		"no pool":       func(o *WebhookOptions) { o.Pool = nil },
 		"no receiver":   func(o *WebhookOptions) { o.Receive = nil },
 		"no log":        func(o *WebhookOptions) { o.Log = nil },
 		"no public URL": func(o *WebhookOptions) { o.PublicURL = "" },
-		"nobody known":  func(o *WebhookOptions) { o.Secret = "" },
-		"short secret":  func(o *WebhookOptions) { o.Secret = "short" },
-		"odd secret":    func(o *WebhookOptions) { o.Secret += "/?" },
+		"nobody known":  func(o *WebhookOptions) { o.Callers.Secret = "" },
+		"short secret":  func(o *WebhookOptions) { o.Callers.Secret = "short" },
+		"odd secret":    func(o *WebhookOptions) { o.Callers.Secret += "/?" },
 	} {
 		o := good
 		spoil(&o)
@@ -433,13 +434,13 @@ func TestSecretsOfBefore(t *testing.T) {
 		h.ServeHTTP(v, r)
 		return w.Code, v.Code
 	}
-	if k, w := call(WebhookOptions{Secret: secretInPath + "-new", OldSecret: secretInPath, TwilioToken: "new", OldTwilioToken: token}); k/100 != 2 || w != 200 {
+	if k, w := call(WebhookOptions{Callers: callers.Callers{Secret: secretInPath + "-new", OldSecret: secretInPath}, TwilioToken: "new", OldTwilioToken: token}); k/100 != 2 || w != 200 {
 		t.Errorf("those of before: %d, %d", k, w)
 	}
-	if k, w := call(WebhookOptions{Secret: secretInPath + "-new", TwilioToken: "new"}); k != 403 || w != 403 {
+	if k, w := call(WebhookOptions{Callers: callers.Callers{Secret: secretInPath + "-new"}, TwilioToken: "new"}); k != 403 || w != 403 {
 		t.Errorf("those of before that are no longer good: %d, %d", k, w)
 	}
-	if _, err := Webhooks(WebhookOptions{Pool: c.pool, Log: slog.Default(), Receive: func(context.Context, Inbound) error { return nil }, Kannel: true, Secret: secretInPath, OldSecret: "short"}); err == nil {
+	if _, err := Webhooks(WebhookOptions{Pool: c.pool, Log: slog.Default(), Receive: func(context.Context, Inbound) error { return nil }, Kannel: true, Callers: callers.Callers{Secret: secretInPath, OldSecret: "short"}}); err == nil {
 		t.Error("a short old secret: no error")
 	}
 }

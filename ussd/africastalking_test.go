@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"tuma/internal/callers"
 	"tuma/ussd"
 )
 
@@ -79,27 +80,27 @@ func TestWhoMayCall(t *testing.T) {
 	const path = "/ussd/africastalking"
 	for _, c := range []struct {
 		name      string
-		o         ussd.Callers
+		o         callers.Callers
 		path      string
 		peer      string
 		forwarded string
 		status    int
 	}{
-		{"allowed", ussd.Callers{Allow: one}, path, "192.0.2.7:9", "", 200},
-		{"mapped", ussd.Callers{Allow: one}, path, "[::ffff:192.0.2.7]:9", "", 200},
-		{"not allowed", ussd.Callers{Allow: one}, path, "192.0.2.8:9", "", 403},
-		{"claims to be forwarded", ussd.Callers{Allow: one}, path, "192.0.2.8:9", "192.0.2.7", 403},
-		{"from our proxy", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7", 200},
-		{"through two of our proxies", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 10.2.2.2", 200},
-		{"lies to our proxy", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 192.0.2.8", 403},
-		{"rubbish from our proxy", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "unknown", 403},
-		{"our proxy itself", ussd.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "", 403},
-		{"secret", ussd.Callers{Secret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
-		{"secret of before", ussd.Callers{Secret: secret + "-new", OldSecret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
-		{"neither secret", ussd.Callers{Secret: secret + "-new", OldSecret: secret}, path + "/" + secret + "-ne", "203.0.113.1:9", "", 403},
-		{"wrong secret", ussd.Callers{Secret: secret}, path + "/" + secret + "x", "203.0.113.1:9", "", 403},
-		{"no secret", ussd.Callers{Secret: secret}, path, "203.0.113.1:9", "", 404},
-		{"secret from elsewhere", ussd.Callers{Secret: secret, Allow: one}, path + "/" + secret, "203.0.113.1:9", "", 403},
+		{"allowed", callers.Callers{Allow: one}, path, "192.0.2.7:9", "", 200},
+		{"mapped", callers.Callers{Allow: one}, path, "[::ffff:192.0.2.7]:9", "", 200},
+		{"not allowed", callers.Callers{Allow: one}, path, "192.0.2.8:9", "", 403},
+		{"claims to be forwarded", callers.Callers{Allow: one}, path, "192.0.2.8:9", "192.0.2.7", 403},
+		{"from our proxy", callers.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7", 200},
+		{"through two of our proxies", callers.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 10.2.2.2", 200},
+		{"lies to our proxy", callers.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "192.0.2.7, 192.0.2.8", 403},
+		{"rubbish from our proxy", callers.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "unknown", 403},
+		{"our proxy itself", callers.Callers{Allow: one, TrustedProxies: proxy}, path, "10.1.1.1:9", "", 403},
+		{"secret", callers.Callers{Secret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
+		{"secret of before", callers.Callers{Secret: secret + "-new", OldSecret: secret}, path + "/" + secret, "203.0.113.1:9", "", 200},
+		{"neither secret", callers.Callers{Secret: secret + "-new", OldSecret: secret}, path + "/" + secret + "-ne", "203.0.113.1:9", "", 403},
+		{"wrong secret", callers.Callers{Secret: secret}, path + "/" + secret + "x", "203.0.113.1:9", "", 403},
+		{"no secret", callers.Callers{Secret: secret}, path, "203.0.113.1:9", "", 404},
+		{"secret from elsewhere", callers.Callers{Secret: secret, Allow: one}, path + "/" + secret, "203.0.113.1:9", "", 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h, err := ussd.Handler(w.machine, "africastalking", c.o)
@@ -120,7 +121,7 @@ func TestWhoMayCall(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []ussd.Callers{{}, {OldSecret: secret}, {Secret: secret, OldSecret: "short"}, {Secret: "short"}, {Secret: "has/a/slash/in/it/and/more"}} {
+	for _, bad := range []callers.Callers{{}, {OldSecret: secret}, {Secret: secret, OldSecret: "short"}, {Secret: "short"}, {Secret: "has/a/slash/in/it/and/more"}} {
 		if _, err := ussd.Handler(w.machine, "africastalking", bad); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tuma/internal/callers"
 	"tuma/ussd"
 )
 
@@ -157,7 +158,7 @@ func FuzzDialects(f *testing.F) {
 // way is one gateway's handler in a world.
 func (w *world) way(dialect string) http.Handler {
 	w.t.Helper()
-	h, err := ussd.Handler(w.machine, dialect, ussd.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	h, err := ussd.Handler(w.machine, dialect, callers.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	w.must(err)
 	return h
 }

@@ -3,8 +3,6 @@ package ussd
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -12,36 +10,18 @@ import (
 	"io"
 	"log/slog"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
+	"tuma/internal/callers"
 	"tuma/internal/phone"
 )
 
 // What all dialects over HTTP have in common: who may call, how much is read,
 // and that a field which comes twice is refused. A dialect itself is a struct in
 // a file of its own.
-
-// Callers say who may speak to us. No gateway here signs its requests.
-type Callers struct {
-	// Allow lists the addresses that may call. Empty: any, and then Secret must be set.
-	Allow []netip.Prefix
-	// TrustedProxies are addresses of our own whose X-Forwarded-For is believed
-	// (its last entry that is not one of them). Nobody else's is read.
-	TrustedProxies []netip.Prefix
-	// Secret, when set, must follow in the path: /ussd/hubtel/SECRET.
-	Secret string
-	// OldSecret, when set, is still good, too, while gateways change over.
-	OldSecret string
-}
-
-// minSecret is the least length of a secret in the path, in bytes: enough for
-// 128 bits in hexadecimal digits would be 32; with letters 22.
-const minSecret = 22
 
 // Bounds on what a request may carry.
 const (
@@ -111,15 +91,13 @@ func Dialects() (names []string) {
 
 // Handler is a gateway's way in, at /ussd/NAME or, with a secret, at
 // /ussd/NAME/SECRET.
-func Handler(m *Machine, name string, c Callers) (http.Handler, error) {
+func Handler(m *Machine, name string, c callers.Callers) (http.Handler, error) {
 	i := slices.IndexFunc(dialects(), func(d dialect) bool { return d.name == name })
-	switch {
-	case i < 0:
+	if i < 0 {
 		return nil, fmt.Errorf("ussd: no dialect is called %q; there are %s", name, strings.Join(Dialects(), ", "))
-	case len(c.Allow) == 0 && c.Secret == "":
-		return nil, fmt.Errorf("ussd: %s needs a list of allowed addresses or a secret", name)
-	case !c.sound(c.Secret) || !c.sound(c.OldSecret) || c.Secret == "" && c.OldSecret != "":
-		return nil, fmt.Errorf("ussd: %s's secret must have at least %d letters and digits", name, minSecret)
+	}
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("ussd: %s: %w", name, err)
 	}
 	e := &edge{machine: m, dialect: dialects()[i], callers: c}
 	mux := http.NewServeMux()
@@ -133,16 +111,10 @@ func Handler(m *Machine, name string, c Callers) (http.Handler, error) {
 	return mux, nil
 }
 
-// sound tells whether a secret is none, or one that cannot be guessed and needs
-// no escapes in a path.
-func (c Callers) sound(secret string) bool {
-	return secret == "" || len(secret) >= minSecret && url.PathEscape(secret) == secret
-}
-
 type edge struct {
 	machine *Machine
 	dialect dialect
-	callers Callers
+	callers callers.Callers
 }
 
 // guard lets only the gateway's well-formed requests through.
@@ -156,7 +128,7 @@ func (e *edge) guard(t tail) http.HandlerFunc {
 				refuse(w, http.StatusInternalServerError, e.machine.sorry("").Text)
 			}
 		}()
-		if !e.admitted(r) {
+		if !e.callers.Admit(r) {
 			e.machine.log.WarnContext(r.Context(), "ussd: request refused", "dialect", e.dialect.name, "peer", r.RemoteAddr)
 			refuse(w, http.StatusForbidden, "this address may not call here, or the path has the wrong secret")
 			return
@@ -359,57 +331,6 @@ func (d dialect) xml(body []byte) (map[string]string, error) {
 			return nil, errNotXML
 		}
 	}
-}
-
-// admitted checks the secret and the address.
-func (e *edge) admitted(r *http.Request) bool {
-	if e.callers.Secret != "" {
-		// Hashes have one length, so that the time tells nothing about the secret's.
-		given, right := sha256.Sum256([]byte(r.PathValue("secret"))), 0
-		for _, secret := range []string{e.callers.Secret, e.callers.OldSecret} {
-			want := sha256.Sum256([]byte(secret))
-			right |= subtle.ConstantTimeCompare(given[:], want[:])
-		}
-		if right != 1 || r.PathValue("secret") == "" { // there may be no old one
-			return false
-		}
-	}
-	if len(e.callers.Allow) == 0 {
-		return true
-	}
-	from, ok := e.caller(r)
-	return ok && within(e.callers.Allow, from)
-}
-
-// caller is who called: the TCP peer, or, when that is a proxy of ours, the
-// address that the nearest foreign one is said to have.
-func (e *edge) caller(r *http.Request) (netip.Addr, bool) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	addr = addr.Unmap().WithZone("")
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && within(e.callers.TrustedProxies, addr); i-- {
-		if addr, err = netip.ParseAddr(strings.TrimSpace(hops[i])); err != nil {
-			return netip.Addr{}, false
-		}
-		addr = addr.Unmap().WithZone("")
-	}
-	return addr, true
-}
-
-func within(list []netip.Prefix, addr netip.Addr) bool {
-	for _, p := range list {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }
 
 // complete fills in who is calling, where the gateway says it only once.

@@ -23,6 +23,7 @@ import (
 
 	"tuma/accounts"
 	"tuma/agents"
+	"tuma/internal/callers"
 	"tuma/internal/db"
 	"tuma/internal/db/dbtest"
 	"tuma/internal/devenv"
@@ -178,7 +179,7 @@ func newWorldPushing(t testing.TB, pusher ussd.Pusher) *world {
 	t.Cleanup(func() { w.kept.Stop() })
 	w.redis = openRedis(t, w.kept.URL())
 	w.machine = w.newMachine(w.redis, log)
-	w.handler, err = ussd.Handler(w.machine, "africastalking", ussd.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	w.handler, err = ussd.Handler(w.machine, "africastalking", callers.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	w.must(err)
 
 	w.must(w.agents.CreateStaff(ctx, "mary", "maker-of-float", "maker"))

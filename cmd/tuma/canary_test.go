@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"tuma/internal/callers"
 	"tuma/ussd"
 )
 
@@ -273,7 +274,7 @@ func (b *bank) panics(number string) {
 			Key: b.config.keys.session, Rand: newSeeded(), Now: b.clock.now, Log: b.config.log,
 		})
 		b.must(err)
-		h, err := ussd.Handler(m, "africastalking", ussd.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+		h, err := ussd.Handler(m, "africastalking", callers.Callers{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 		b.must(err)
 		for _, text := range []string{"4*1", "4*1*" + canary} {
 			r := httptest.NewRequest(http.MethodPost, "/ussd/africastalking", strings.NewReader(ussdForm("panic-"+name, number, text).Encode()))

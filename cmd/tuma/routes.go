@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tuma/agents/portal"
+	"tuma/internal/callers"
 	"tuma/ussd"
 )
 
@@ -37,7 +38,7 @@ func (c config) routes(s *service) (http.Handler, error) {
 	mux.Handle("/agents/", pages)
 	mux.Handle("POST /agents/register", patient(pages))
 	for _, name := range c.gateways.dialects() {
-		h, err := ussd.Handler(s.machine, name, ussd.Callers{Allow: allow, TrustedProxies: proxies, Secret: c.gateways.USSDSecret, OldSecret: c.gateways.OldUSSD})
+		h, err := ussd.Handler(s.machine, name, callers.Callers{Allow: allow, TrustedProxies: proxies, Secret: c.gateways.USSDSecret, OldSecret: c.gateways.OldUSSD})
 		if err != nil {
 			return nil, err
 		}

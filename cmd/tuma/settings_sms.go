@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tuma/internal/callers"
 	"tuma/sms"
 )
 
@@ -165,7 +166,7 @@ func (c config) smsCallbacks(s *service) (http.Handler, error) {
 		return nil, err
 	}
 	o := sms.WebhookOptions{
-		Pool: s.pool, Receive: s.inbox.Receive, Log: c.log, PublicURL: g.PublicURL, Secret: g.SMSSecret, OldSecret: g.OldSMS, Allow: allow, Proxies: proxies,
+		Pool: s.pool, Receive: s.inbox.Receive, Log: c.log, PublicURL: g.PublicURL, Callers: callers.Callers{Allow: allow, TrustedProxies: proxies, Secret: g.SMSSecret, OldSecret: g.OldSMS},
 		AfricasTalking: slices.Contains(g.SMS, "africastalking"), Kannel: slices.Contains(g.SMS, "kannel"),
 	}
 	if slices.Contains(g.SMS, "twilio") && g.PublicURL != "" { // without it, nobody could say what Twilio signed
