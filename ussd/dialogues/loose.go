@@ -31,8 +31,19 @@ func newLooseness(script, stage []Person) *looseness {
 	return &looseness{strings.NewReplacer(there...), strings.NewReplacer(back...), map[string]string{}, map[string]string{}}
 }
 
-// onStage translates what somebody keys in.
-func (l *looseness) onStage(s string) string { return l.toStage.Replace(s) }
+// onStage translates what somebody keys in or writes; a receipt is the one that
+// the service has given where the file has this one.
+func (l *looseness) onStage(s string) string {
+	s = codeShape.ReplaceAllStringFunc(s, func(code string) string {
+		for real, receipt := range l.gotCodes {
+			if receipt == l.wantCodes[code] {
+				return real
+			}
+		}
+		return code
+	})
+	return l.toStage.Replace(s)
+}
 
 // inScript translates what the service said.
 func (l *looseness) inScript(lines []string) []string {
