@@ -131,6 +131,9 @@ func (s *Service) AttachAgent(ctx context.Context, agent, office string) error {
 		if err != nil {
 			return err
 		}
+		if a.Office == h.Name {
+			return nil // it is so already
+		}
 		if _, err := tx.Exec(ctx, sqlAttach, a.ID, h.ID); err != nil {
 			return err
 		}

@@ -37,6 +37,13 @@ var demoTills = [...]demoTill{
 	{"Uhuru Stores", "Uhuru Stores", "100002", "Neema Wanjiru", "+254722000002", "en", "24000002", 300_00},
 }
 
+// demoOffice is a head office that has the agent of the second till under it.
+var demoOffice = struct {
+	name, agent, head, number, id string
+	share                         int64 // basis points
+	float                         money.Amount
+}{"Pwani Distributors", "Uhuru Stores", "Amina Said", "+254722000009", "24000009", 2000, 20_000_00}
+
 // Demo staff, so that float is issued as it will be: by two people. The secret of
 // their one-time codes is the same for all, as their password is.
 const (
@@ -75,6 +82,9 @@ func seed(ctx context.Context, s *service) error {
 			return fmt.Errorf("demo till %s: %w", t.number, err)
 		}
 	}
+	if err := seedOffice(ctx, s, pin); err != nil {
+		return fmt.Errorf("demo head office: %w", err)
+	}
 	for _, c := range demoCustomers {
 		if err := seedCustomer(ctx, s, c, pin); err != nil {
 			return fmt.Errorf("demo customer %s: %w", c.number, err)
@@ -100,7 +110,27 @@ func seedTill(ctx context.Context, s *service, t demoTill, float money.Amount, p
 	if err != nil && !errors.Is(err, agents.ErrExists) {
 		return err
 	}
-	_, err = s.agents.RequestFloat(ctx, demoMaker, t.number, float, "DEMO-"+t.number)
+	return seedFloat(ctx, s, t.number, float, "DEMO-"+t.number)
+}
+
+func seedOffice(ctx context.Context, s *service, pin accounts.SealedPIN) error {
+	o := demoOffice
+	if _, err := s.agents.CreateHeadOffice(ctx, o.name, o.share); err != nil && !errors.Is(err, agents.ErrExists) {
+		return err
+	}
+	if err := s.agents.AttachAgent(ctx, o.agent, o.name); err != nil {
+		return err
+	}
+	err := s.agents.CreateOperator(ctx, agents.NewOperator{Office: o.name, Phone: phone.Number(o.number), Name: o.head, IDNumber: o.id, Lang: "en", Role: "head", PIN: pin})
+	if err != nil && !errors.Is(err, agents.ErrExists) {
+		return err
+	}
+	return seedFloat(ctx, s, o.name, o.float, "DEMO-OFFICE")
+}
+
+// seedFloat has two people issue float to a till or a head office, once.
+func seedFloat(ctx context.Context, s *service, to string, float money.Amount, bankRef string) error {
+	_, err := s.agents.RequestFloat(ctx, demoMaker, to, float, bankRef)
 	if err != nil && !errors.Is(err, agents.ErrExists) {
 		return err
 	}
@@ -109,7 +139,7 @@ func seedTill(ctx context.Context, s *service, t demoTill, float money.Amount, p
 		return err
 	}
 	for _, f := range waiting {
-		if f.BankRef == "DEMO-"+t.number {
+		if f.BankRef == bankRef {
 			if _, err := s.agents.ApproveFloat(ctx, demoChecker, f.ID); err != nil {
 				return err
 			}

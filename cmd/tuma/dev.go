@@ -373,6 +373,7 @@ func (c *devCommand) banner(e *devEnv, dir, base, admin, moved string) {
 	for _, t := range demoTills {
 		fmt.Fprintf(w, "    %s  %-16s operator of till %s, %s\n", t.operatorNumber, t.operator, t.number, t.name)
 	}
+	fmt.Fprintf(w, "    %s  %-16s head office %s, over %s\n", demoOffice.number, demoOffice.head, demoOffice.name, demoOffice.agent)
 	fmt.Fprintf(w, "  staff, who sign in at %s/agents/staff/in with the password %s:\n", base, demoPassword)
 	fmt.Fprintf(w, "    %s (maker), %s (checker), %s (care)\n", demoMaker, demoChecker, demoCare)
 	fmt.Fprintf(w, "    one-time codes          tuma staff code %s\n", demoSecret)

@@ -69,7 +69,7 @@ func TestDev(t *testing.T) {
 	const asha = "+254712000001"
 	dir := dataDir(t)
 	p := startDev(t, dir, "--redis=server")
-	for _, want := range []string{"127.0.0.1", "/simulator/", asha, "+254722000002", "100002", demoPIN, dir, demoMaker, demoChecker} {
+	for _, want := range []string{"127.0.0.1", "/simulator/", asha, "+254722000002", "100002", demoPIN, dir, demoMaker, demoChecker, demoOffice.number} {
 		if !strings.Contains(p.said.String(), want) {
 			t.Errorf("the banner does not say %s:\n%s", want, p.said)
 		}
