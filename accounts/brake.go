@@ -75,7 +75,7 @@ func (s *Service) Brake(ctx context.Context, o Outgoing) error {
 // stands, or comes to stand by a commit under way, was let through before: its
 // caller finds the first answer (OrFirst).
 func (s *Service) brake(ctx context.Context, b Brake, o Outgoing, detail string, refusal Refusal) error {
-	if _, err := s.book.Settled(ctx, o.Ref, o.Payer.Wallet); errors.Is(err, ledger.ErrNotFound) {
+	if _, err := s.book.Settled(ctx, o.Ref); errors.Is(err, ledger.ErrNotFound) {
 		s.NoteBrake(ctx, BrakeEvent{Rule: b.Rule, Subject: fmt.Sprint("customer:", o.Payer.ID), Ref: o.Ref, Detail: o.Kind + " of " + s.Money(o.Amount) + ": " + detail})
 	}
 	if b.Outcome == BrakeRefuse {

@@ -73,7 +73,7 @@ func (s *Service) OrFirst(ctx context.Context, p Payment, d Done, err error) (Do
 	}
 	first, lookUp := s.book.ByRef(ctx, p.Ref)
 	if errors.Is(lookUp, ledger.ErrNotFound) && !confirmed {
-		first, lookUp = s.book.Settled(ctx, p.Ref, p.From)
+		first, lookUp = s.book.Settled(ctx, p.Ref)
 	}
 	switch {
 	case errors.Is(lookUp, ledger.ErrNotFound):
