@@ -82,9 +82,6 @@ func seed(ctx context.Context, s *service) error {
 			return fmt.Errorf("demo till %s: %w", t.number, err)
 		}
 	}
-	if err := seedOffice(ctx, s, pin); err != nil {
-		return fmt.Errorf("demo head office: %w", err)
-	}
 	for _, c := range demoCustomers {
 		if err := seedCustomer(ctx, s, c, pin); err != nil {
 			return fmt.Errorf("demo customer %s: %w", c.number, err)
@@ -113,15 +110,20 @@ func seedTill(ctx context.Context, s *service, t demoTill, float money.Amount, p
 	return seedFloat(ctx, s, t.number, float, "DEMO-"+t.number)
 }
 
-func seedOffice(ctx context.Context, s *service, pin accounts.SealedPIN) error {
+// seedOffice puts the demo's head office over one of its agents.
+func seedOffice(ctx context.Context, s *service) error {
 	o := demoOffice
+	pin, err := s.accounts.PINs().Seal(demoPIN)
+	if err != nil {
+		return err
+	}
 	if _, err := s.agents.CreateHeadOffice(ctx, o.name, o.share); err != nil && !errors.Is(err, agents.ErrExists) {
 		return err
 	}
 	if err := s.agents.AttachAgent(ctx, o.agent, o.name); err != nil {
 		return err
 	}
-	err := s.agents.CreateOperator(ctx, agents.NewOperator{Office: o.name, Phone: phone.Number(o.number), Name: o.head, IDNumber: o.id, Lang: "en", Role: "head", PIN: pin})
+	err = s.agents.CreateOperator(ctx, agents.NewOperator{Office: o.name, Phone: phone.Number(o.number), Name: o.head, IDNumber: o.id, Lang: "en", Role: "head", PIN: pin})
 	if err != nil && !errors.Is(err, agents.ErrExists) {
 		return err
 	}

@@ -131,6 +131,9 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	if err := seed(ctx, s); err != nil {
 		return fmt.Errorf("demo people: %w", err)
 	}
+	if err := seedOffice(ctx, s); err != nil {
+		return fmt.Errorf("demo head office: %w", err)
+	}
 	network, err := c.network(base, country.ServiceCode, country.Currency.Symbol, sec)
 	if err != nil {
 		return err
