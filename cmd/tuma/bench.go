@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,17 +30,18 @@ type benchCommand struct {
 // a Redis, and their data in a folder that is removed afterwards.
 type bench struct {
 	databaseURL, redisURL string
+	dir                   string
 	pgbench               string // path of the server's own
 	stops                 []func() error
 }
 
 func startBench(ctx context.Context, redisKind string) (b *bench, err error) {
-	return startServers(ctx, redisKind, true)
+	return startServers(ctx, redisKind, true, nil)
 }
 
 // startServers is a bench whose database is worn in, or, where nothing is measured
-// that a commit could delay, new.
-func startServers(ctx context.Context, redisKind string, worn bool) (b *bench, err error) {
+// that a commit could delay, new. more are settings of PostgreSQL beside the bench's.
+func startServers(ctx context.Context, redisKind string, worn bool, more map[string]string) (b *bench, err error) {
 	b = &bench{}
 	defer func() {
 		if err != nil {
@@ -50,11 +52,13 @@ func startServers(ctx context.Context, redisKind string, worn bool) (b *bench, e
 	if err != nil {
 		return nil, err
 	}
-	b.stops = append(b.stops, func() error { return os.RemoveAll(dir) })
+	b.dir, b.stops = dir, append(b.stops, func() error { return os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL may run as another user
 		return nil, err
 	}
-	pg, err := devenv.StartPostgres(ctx, devenv.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Settings: benchPostgres})
+	set := maps.Clone(benchPostgres)
+	maps.Copy(set, more)
+	pg, err := devenv.StartPostgres(ctx, devenv.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Settings: set})
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ type portalFigures struct {
 // Run measures what an operator waits for in the portal over a slow link: in a
 // browser that has never been there, and the next time.
 func (c *benchPortal) Run(ctx context.Context) (err error) {
-	b, err := startServers(ctx, "inprocess", false)
+	b, err := startServers(ctx, "inprocess", false, nil)
 	if err != nil {
 		return err
 	}

@@ -431,7 +431,7 @@ func (l *postLoad) round(ctx context.Context, n int) (postFigures, error) {
 	runtime.ReadMemStats(&m)
 	return postFigures{
 		PaymentsPerS: float64(done.Load()) / took.Seconds(), P50: float64(all.ValueAtQuantile(50)) / 1000, P99: float64(all.ValueAtQuantile(99)) / 1000, Max: float64(all.Max()) / 1000,
-		WAL: (after - before) / float64(done.Load()), CostServer: each(cost.server, done.Load()), CostProcess: each(cost.process, done.Load()), Payments: done.Load(), Refused: refused.Load(), Busy: busy.Load(),
+		WAL: (after - before) / float64(done.Load()), CostServer: each(cost.server(), done.Load()), CostProcess: each(cost.process, done.Load()), Payments: done.Load(), Refused: refused.Load(), Busy: busy.Load(),
 		Callers: l.Callers, Accounts: l.Accounts, History: l.history, Hot: l.Hot, Legs: l.Legs, Posters: l.Posters, Processes: l.Processes, Cores: runtime.NumCPU(), PeakMB: float64(m.Sys) / (1 << 20),
 	}, nil
 }

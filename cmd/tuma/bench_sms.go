@@ -170,19 +170,21 @@ func (c *benchSMS) check(ctx context.Context, pool *db.Pool, p *benchProvider, w
 	return nil
 }
 
-// benchSending gives a bench's service a provider to send through.
-func benchSending(ctx context.Context, cfg *config, ill bool) (stop func() error, err error) {
+// benchSending is a provider for a bench's service to send through, and the
+// settings for it.
+func benchSending(ill bool) (set map[string]string, stop func() error, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p := &benchProvider{ill: ill, taken: map[string]int{}}
-	cfg.gateways.SMS, cfg.gateways.TwilioSID, cfg.gateways.TwilioToken = []string{"twilio"}, devTwilioSID, "bench"
-	cfg.gateways.TwilioFrom, cfg.gateways.TwilioURL = "TUMA", "http://"+l.Addr().String()
-	serving, cancel := context.WithCancel(ctx)
+	serving, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serveUntil(serving, l, p, cfg.log, nil) }()
-	return func() error {
+	go func() { done <- serveUntil(serving, l, p, slog.New(slog.DiscardHandler), nil) }()
+	set = map[string]string{
+		"TUMA_SMS": "twilio", "TUMA_TWILIO_SID": devTwilioSID, "TUMA_TWILIO_TOKEN": "bench", "TUMA_TWILIO_FROM": "TUMA", "TUMA_TWILIO_URL": "http://" + l.Addr().String(),
+	}
+	return set, func() error {
 		cancel()
 		return <-done
 	}, nil

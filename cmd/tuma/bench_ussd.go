@@ -6,276 +6,171 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
-	"net/http"
-	"net/url"
+	"maps"
 	"os"
 	"runtime"
-	"strings"
-	"sync"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"tuma/accounts"
-	"tuma/agents"
 	"tuma/internal/phone"
-	"tuma/ussd"
 )
 
 type benchUSSD struct {
-	Callers   int           `default:"32" help:"Phones in a session at any moment."`
-	Customers int           `default:"2000" help:"Registered customers."`
-	Duration  time.Duration `default:"20s" help:"How long to measure, after a warm-up of a tenth of it."`
-	Redis     string        `enum:"inprocess,server" default:"server" help:"Session store: an installed redis-server, or inprocess."`
-	Provider  string        `enum:"none,well,ill" default:"none" help:"An SMS provider on this machine that takes every message, or one that fails in all ways at once."`
-	JSON      bool          `help:"End with one JSON object."`
+	Callers    int           `default:"32" help:"Phones in a session at any moment."`
+	Customers  int           `default:"5000" help:"Registered customers, among whom the payments are spread."`
+	Way        string        `enum:"send,slip,back" default:"slip" help:"How people get to their payment: straight on, 5 hops; with a number that is mistyped first, 6; with a number that they take back when they see whose it is, 7."`
+	Duration   time.Duration `default:"20s" help:"How long to measure, after a warm-up of a tenth of it."`
+	Redis      string        `enum:"inprocess,server" default:"server" help:"Session store: an installed redis-server, or inprocess."`
+	Provider   string        `enum:"none,well,ill" default:"well" help:"An SMS provider on this machine that takes every message, one that fails in all ways at once, or none: notices go to the log."`
+	Statements bool          `help:"Print what PostgreSQL and Redis were asked, too; counting costs a little."`
+	Profile    string        `placeholder:"FILE" help:"Write a CPU profile of the service."`
+	JSON       bool          `help:"End with one JSON object."`
 }
 
 // figures are what a run measured.
 type figures struct {
-	StepsPerS    float64 `json:"steps_per_s"`
-	PaymentsPerS float64 `json:"payments_per_s"`
-	P50          float64 `json:"p50_ms"`
-	P99          float64 `json:"p99_ms"`
-	Steps        int64   `json:"steps"`
-	Payments     int64   `json:"payments"`
-	Refused      int64   `json:"refused"`
-	Callers      int     `json:"callers"`
-	Customers    int     `json:"customers"`
-	Cores        int     `json:"cores"`
-	Redis        string  `json:"redis"`
-	Provider     string  `json:"sms_provider"`
+	HopsPerS     float64            `json:"hops_per_s"`
+	PaymentsPerS float64            `json:"payments_per_s"`
+	P50          float64            `json:"p50_ms"` // of a hop
+	P99          float64            `json:"p99_ms"`
+	Kinds        []hopFigures       `json:"kinds"`
+	Cost         map[string]float64 `json:"cost_us_per_hop"` // processor time by process
+	Busy         float64            `json:"busy"`            // of all cores, from 0 to 1, with whatever else runs
+	Hops         int64              `json:"hops"`
+	Payments     int64              `json:"payments"`
+	Refused      int64              `json:"refused"`
+	Unsent       int64              `json:"unsent"` // notices that still waited at the end
+	Way          string             `json:"way"`
+	PerPayment   int                `json:"hops_per_payment"`
+	Callers      int                `json:"callers"`
+	Customers    int                `json:"customers"`
+	Cores        int                `json:"cores"`
+	Redis        string             `json:"redis"`
+	Provider     string             `json:"sms_provider"`
 }
 
-// Run measures whole payments: dial, menu, number, amount, PIN.
+// hopFigures are those of one kind of hop.
+type hopFigures struct {
+	Kind string  `json:"kind"`
+	Hops int64   `json:"hops"`
+	P50  float64 `json:"p50_ms"`
+	P99  float64 `json:"p99_ms"`
+}
+
+// Run measures whole payments against a process of the service as an operator
+// would start it.
 func (c *benchUSSD) Run(ctx context.Context) (err error) {
-	b, err := startBench(ctx, c.Redis)
+	b, err := startServers(ctx, c.Redis, true, c.settings())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	cfg, err := b.config()
+	set, err := siteSettings(b.databaseURL, b.redisURL, nil)
 	if err != nil {
 		return err
 	}
 	if c.Provider != "none" {
-		stop, err := benchSending(ctx, &cfg, c.Provider == "ill")
+		more, stop, err := benchSending(c.Provider == "ill")
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
+		maps.Copy(set, more)
 	}
-	cfg.limits = ussd.LimitOptions{DialsPerMinute: 1_000_000, LookUpsPerDay: 1_000_000} // counted as ever, never reached
-	s, err := cfg.start(ctx)
+	books, err := booksWith(ctx, b.databaseURL, set)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, books.close()) }()
 	fmt.Fprintf(os.Stderr, "registering %d customers\n", c.Customers)
-	numbers, err := benchPeople(ctx, s, c.Customers)
+	numbers, err := benchPeople(ctx, books, c.Customers)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	serve := &instance{name: "serve", dir: b.dir, set: set, ready: make(chan struct{})}
+	go serve.run(ctx)
+	defer func() { err = errors.Join(err, serve.end()) }()
+	address, err := serve.address(ctx)
 	if err != nil {
 		return err
 	}
-	serving, stop := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- serveUntil(serving, l, s.handler, cfg.log, nil) }()
-	f, err := c.measure(ctx, "http://"+l.Addr().String()+"/ussd/africastalking", numbers)
-	stop()
-	if err := errors.Join(err, <-done); err != nil {
+	if err := benchAtRest(ctx, books.pool); err != nil {
 		return err
 	}
-	if err := checkBook(ctx, s.pool); err != nil {
+	l := &ussdLoad{benchUSSD: c, address: address + "/ussd/africastalking", numbers: numbers, bench: b, pool: books.pool, admin: serve.admin}
+	f, err := l.measure(ctx)
+	if err != nil {
 		return err
 	}
-	fmt.Printf("%.0f payments/s, %.0f steps/s, a step p50 %.1f ms, p99 %.1f ms (%d callers, %d customers, %d cores, %d payments, %d refused); the book is right\n",
-		f.PaymentsPerS, f.StepsPerS, f.P50, f.P99, f.Callers, f.Customers, f.Cores, f.Payments, f.Refused)
+	if err := checkBook(ctx, books.pool); err != nil {
+		return err
+	}
+	f.print(os.Stdout)
 	if c.JSON {
 		return json.NewEncoder(os.Stdout).Encode(f)
 	}
 	return nil
 }
 
-// benchPeople registers customers with money, all with the demo PIN.
-func benchPeople(ctx context.Context, s *service, n int) ([]phone.Number, error) {
-	if err := seed(ctx, s); err != nil {
-		return nil, err
+// settings are those of PostgreSQL, beside the bench's own.
+func (c *benchUSSD) settings() map[string]string {
+	if !c.Statements {
+		return nil
 	}
-	o, err := benchFloat(ctx, s, n)
-	if err != nil {
-		return nil, err
-	}
-	pin, err := s.accounts.PINs().Seal(demoPIN)
-	if err != nil {
-		return nil, err
-	}
-	numbers := make([]phone.Number, n)
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 16)
-	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			numbers[i], errs[i] = benchCustomer(ctx, s, o, i, pin)
-		})
-	}
-	wg.Wait()
-	return numbers, errors.Join(errs...)
+	return map[string]string{"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on"}
 }
 
-const benchBalance = 90_000_00 // under the basic tier's ceiling
-
-// benchFloat gives the demo till the cash that all customers will bring.
-func benchFloat(ctx context.Context, s *service, n int) (agents.Operator, error) {
-	till, err := phone.Parse(demoTills[0].operatorNumber)
-	if err != nil {
-		return agents.Operator{}, err
+func (f figures) print(w io.Writer) {
+	fmt.Fprintf(w, "%.0f payments/s of %d hops, %.0f hops/s, a hop p50 %.1f ms, p99 %.1f ms (%d callers, %d customers, %d cores, %d payments, %d refused, %d notices unsent); the book is right\n",
+		f.PaymentsPerS, f.PerPayment, f.HopsPerS, f.P50, f.P99, f.Callers, f.Customers, f.Cores, f.Payments, f.Refused, f.Unsent)
+	for _, k := range f.Kinds {
+		fmt.Fprintf(w, "  %-8s %8d hops  p50 %6.1f ms  p99 %6.1f ms\n", k.Kind, k.Hops, k.P50, k.P99)
 	}
-	o, err := s.agents.ByPhone(ctx, till)
-	if err != nil {
-		return o, err
+	sum := 0.0
+	for _, us := range f.Cost {
+		sum += us
 	}
-	id, err := s.agents.RequestFloat(ctx, demoMaker, o.Till.Number, benchBalance*1_000_000/100, "BENCH-1")
-	if err != nil {
-		return o, err
+	fmt.Fprintf(w, "processor time of a hop: %.0f us\n", sum)
+	for _, name := range slices.Sorted(maps.Keys(f.Cost)) {
+		fmt.Fprintf(w, "  %-12s %6.0f us, %2.0f %%\n", name, f.Cost[name], 100*f.Cost[name]/sum)
 	}
-	_, err = s.agents.ApproveFloat(ctx, demoChecker, id)
-	return o, err
+	fmt.Fprintf(w, "the cores were %.0f %% busy\n", 100*f.Busy)
 }
 
-func benchCustomer(ctx context.Context, s *service, o agents.Operator, i int, pin accounts.SealedPIN) (phone.Number, error) {
-	n, err := phone.Parse(fmt.Sprintf("+2547%08d", 20_000_000+i))
-	if err != nil {
-		return "", err
+// figure makes figures of what the callers have noted.
+func (l *ussdLoad) figure(callers []*caller) figures {
+	f := figures{Way: l.Way, PerPayment: len(ways[l.Way]), Callers: l.Callers, Customers: l.Customers, Cores: runtime.NumCPU(), Redis: l.Redis, Provider: l.Provider}
+	all := newHops()
+	for i, kind := range ways[l.Way] {
+		of := newHops()
+		for _, k := range callers {
+			of.Merge(k.hops[i])
+		}
+		all.Merge(of)
+		f.Kinds = append(f.Kinds, hopFigures{kind, of.TotalCount(), millisAt(of, 50), millisAt(of, 99)})
 	}
-	_, err = s.accounts.Register(ctx, accounts.Registration{
-		Ref: "bench:" + string(n), Phone: n, Name: "Bench Customer", IDNumber: fmt.Sprint(60_000_000 + i), Lang: "en", Tier: accounts.TierFull, PIN: pin,
-	})
-	if err != nil {
-		return "", err
-	}
-	_, err = s.agents.Deposit(ctx, "bench:"+string(n), o, n, benchBalance)
-	return n, err
-}
-
-// caller is one phone after another, each making one payment.
-type caller struct {
-	client  *http.Client
-	address string
-	numbers []phone.Number
-	dice    *rand.Rand
-	id      int
-	warm    *atomic.Bool
-
-	steps             *hdrhistogram.Histogram // microseconds
-	payments, refused int64
-}
-
-func (c *benchUSSD) measure(ctx context.Context, address string, numbers []phone.Number) (figures, error) {
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: c.Callers, MaxConnsPerHost: c.Callers}}
-	defer client.CloseIdleConnections()
-	warmUp := c.Duration / 10
-	ctx, cancel := context.WithTimeout(ctx, warmUp+c.Duration)
-	defer cancel()
-	var warm atomic.Bool
-	callers := make([]*caller, c.Callers)
-	errs := make([]error, c.Callers)
-	var wg sync.WaitGroup
-	for i := range callers {
-		callers[i] = &caller{client: client, address: address, numbers: numbers, id: i, warm: &warm,
-			dice: rand.New(rand.NewPCG(uint64(i), 334)), steps: hdrhistogram.New(1, 60_000_000, 3)}
-		wg.Go(func() { errs[i] = callers[i].run(ctx) })
-	}
-	time.Sleep(warmUp)
-	warm.Store(true)
-	wg.Wait()
-	all := hdrhistogram.New(1, 60_000_000, 3)
-	f := figures{Callers: c.Callers, Customers: c.Customers, Cores: runtime.NumCPU(), Redis: c.Redis, Provider: c.Provider}
 	for _, k := range callers {
-		all.Merge(k.steps)
 		f.Payments += k.payments
 		f.Refused += k.refused
 	}
-	f.Steps = all.TotalCount()
-	f.StepsPerS = float64(f.Steps) / c.Duration.Seconds()
-	f.PaymentsPerS = float64(f.Payments) / c.Duration.Seconds()
-	f.P50 = float64(all.ValueAtQuantile(50)) / 1000
-	f.P99 = float64(all.ValueAtQuantile(99)) / 1000
-	return f, errors.Join(errs...)
+	f.Hops = all.TotalCount()
+	f.P50, f.P99 = millisAt(all, 50), millisAt(all, 99)
+	f.HopsPerS = float64(f.Hops) / l.Duration.Seconds()
+	f.PaymentsPerS = float64(f.Payments) / l.Duration.Seconds()
+	return f
 }
 
-func (k *caller) run(ctx context.Context) error {
-	for n := 0; ; n++ {
-		if err := k.pay(ctx, fmt.Sprintf("bench-%d-%d", k.id, n)); ctx.Err() != nil {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
+// newHops counts microseconds, up to a minute.
+func newHops() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
+
+func millisAt(h *hdrhistogram.Histogram, quantile float64) float64 {
+	return float64(h.ValueAtQuantile(quantile)) / 1000
 }
 
-// pay makes one payment as a phone does.
-func (k *caller) pay(ctx context.Context, session string) error {
-	from := k.numbers[k.dice.IntN(len(k.numbers))]
-	to := k.numbers[k.dice.IntN(len(k.numbers))]
-	if from == to {
-		return nil
-	}
-	amount := fmt.Sprintf("%d.%02d", 101+k.dice.IntN(399), k.dice.IntN(100))
-	keyed := []string{"", "1", string(to), amount, demoPIN}
-	text := ""
-	for i, input := range keyed {
-		if i > 1 {
-			text += "*"
-		}
-		text += input
-		answer, err := k.step(ctx, session, from, text)
-		if err != nil {
-			return err
-		}
-		last := i == len(keyed)-1
-		if k.warm.Load() && (last || !strings.HasPrefix(answer, "CON ")) {
-			if strings.HasPrefix(answer, "END ") && strings.Contains(answer, "Confirmed") {
-				k.payments++
-			} else {
-				k.refused++
-			}
-		}
-		if !strings.HasPrefix(answer, "CON ") {
-			return nil
-		}
-	}
-	return nil
-}
-
-func (k *caller) step(ctx context.Context, session string, from phone.Number, text string) (string, error) {
-	form := url.Values{"sessionId": {session}, "phoneNumber": {string(from)}, "networkCode": {"63902"}, "serviceCode": {"*334#"}, "text": {text}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, k.address, strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	began := time.Now()
-	resp, err := k.client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if k.warm.Load() {
-		if err := k.steps.RecordValue(max(1, time.Since(began).Microseconds())); err != nil {
-			return "", err
-		}
-	}
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the service answered %d: %s", resp.StatusCode, b)
-	}
-	return string(b), err
+// payer gives each caller customers of its own: a phone has one session at a time.
+func (l *ussdLoad) payer(k *caller) phone.Number {
+	n := len(l.numbers) / l.Callers
+	return l.numbers[k.id*n+k.dice.IntN(n)]
 }

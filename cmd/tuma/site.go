@@ -162,6 +162,7 @@ type instance struct {
 	mu    sync.Mutex
 	cmd   *exec.Cmd
 	base  string        // http://...
+	admin string        // likewise, for the operator
 	ready chan struct{} // closed while it answers
 	ended bool          // it is to stay ended
 	gone  chan struct{} // closed when run has returned
@@ -188,7 +189,7 @@ func (t *instance) run(ctx context.Context) {
 	}
 }
 
-var siteReadyLine = regexp.MustCompile(`(?m)^ready (http://\S+)$`)
+var siteReadyLine = regexp.MustCompile(`(?m)(?:^admin (http://\S+)\n)?^ready (http://\S+)$`)
 
 // live is one process from its start to its end.
 func (t *instance) live() {
@@ -211,10 +212,10 @@ func (t *instance) live() {
 	}
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out := &readyWriter{found: func(base string) {
+	out := &readyWriter{found: func(base, admin string) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.base = base
+		t.base, t.admin = base, admin
 		close(t.ready)
 	}}
 	cmd.Stdout = out
@@ -241,7 +242,7 @@ func (t *instance) live() {
 // readyWriter looks for the ready line in what a process says.
 type readyWriter struct {
 	said  bytes.Buffer
-	found func(base string)
+	found func(base, admin string)
 	once  sync.Once
 }
 
@@ -250,7 +251,7 @@ func (w *readyWriter) Write(p []byte) (int, error) {
 		w.said.Write(p)
 	}
 	if m := siteReadyLine.FindSubmatch(w.said.Bytes()); m != nil {
-		w.once.Do(func() { w.found(string(m[1])) })
+		w.once.Do(func() { w.found(string(m[2]), string(m[1])) })
 	}
 	return len(p), nil
 }

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func TestABatchPreparesEachStatementOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Outside batches nothing stays prepared.
+	// In other transactions nothing stays prepared.
 	err := p.InTx(ctx, func(tx *db.Tx) error {
 		if err := move(ctx, tx, 1); err != nil {
 			return err
@@ -94,6 +95,63 @@ func TestBatchesDoNotWaitForEachOtherToPrepare(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// InTxPrepared is as InTx but for how its statements travel.
+func TestATransactionPreparesEachStatementOnce(t *testing.T) {
+	t.Parallel()
+	const conns = 3
+	b := newBench(t)
+	p := b.open(t, func(o *db.Options) { o.MaxConns = conns })
+	ctx := soon(t)
+	all := newMeeting(conns) // none has prepared the statement yet, and all connections but one are taken
+	ended := make(chan error, 4*conns)
+	for i := range 4 * conns {
+		go func() {
+			ended <- p.InTxPrepared(ctx, func(tx *db.Tx) error {
+				if err := all.wait(ctx); err != nil {
+					return err
+				}
+				if err := move(ctx, tx, int64(1+i)); err != nil {
+					return err
+				}
+				var times int
+				if err := tx.Get(ctx, &times, "select count(*) from pg_prepared_statements where statement = $1", sqlMove); err != nil || times != 1 {
+					t.Errorf("prepared %d times, %v", times, err)
+				}
+				return insertLast(ctx, 2000+i)(tx)
+			})
+		}()
+	}
+	for range 4 * conns {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := b.int(t, "select count(*) from item where id >= 2000"); n != 4*conns {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// A context that has ended takes nothing to the server, least of all a COMMIT.
+func TestALastStatementOfACallerWhoIsGone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := b.open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := p.InTxPrepared(ctx, func(tx *db.Tx) error {
+		if err := insertItem(ctx, 2000)(tx); err != nil {
+			return err
+		}
+		cancel()
+		return insertLast(context.WithoutCancel(ctx), 2001)(tx)
+	})
+	if !errors.Is(err, context.Canceled) || errors.Is(err, db.ErrUnknown) {
+		t.Errorf("%v", err)
+	}
+	if n := b.int(t, "select count(*) from item where id >= 2000"); n != 0 {
+		t.Errorf("%d rows", n)
 	}
 }
 

@@ -130,10 +130,12 @@ func TestACommitWithoutAnAnswerIsUnknown(t *testing.T) {
 	})
 	id := 1000
 	for name, insert := range map[string]func(id int) error{
-		"tx":     func(id int) error { return p.InTx(t.Context(), insertItem(t.Context(), id)) },
-		"batch":  func(id int) error { return p.InBatch(t.Context(), insertItem(t.Context(), id)) },
-		"last":   func(id int) error { return p.InBatch(t.Context(), insertLast(t.Context(), id)) },
-		"lazily": func(id int) error { return p.InTxLazily(t.Context(), insertItem(t.Context(), id)) },
+		"tx":            func(id int) error { return p.InTx(t.Context(), insertItem(t.Context(), id)) },
+		"batch":         func(id int) error { return p.InBatch(t.Context(), insertItem(t.Context(), id)) },
+		"last":          func(id int) error { return p.InBatch(t.Context(), insertLast(t.Context(), id)) },
+		"prepared":      func(id int) error { return p.InTxPrepared(t.Context(), insertItem(t.Context(), id)) },
+		"prepared last": func(id int) error { return p.InTxPrepared(t.Context(), insertLast(t.Context(), id)) },
+		"lazily":        func(id int) error { return p.InTxLazily(t.Context(), insertItem(t.Context(), id)) },
 	} {
 		for _, test := range []struct {
 			manner string

@@ -63,8 +63,8 @@ type Options struct {
 // snapshots.
 type Pool struct {
 	write, read, batch, long *sqlx.DB
-	batches                  chan struct{} // holds one for each InBatch that runs
-	statements, reads        prepared      // on batch and on read
+	writes, batches          chan struct{} // hold one for each transaction that runs
+	prepared                 struct{ write, read, batch prepared }
 	now                      func() time.Time
 	clock                    *clock // nil: Options.Now is the clock
 	stop                     context.CancelFunc
@@ -89,11 +89,11 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if o.Silence == 0 {
 		o.Silence = ioTimeout
 	}
-	p := &Pool{now: o.Now, listenDSN: o.URL, batches: make(chan struct{}, o.Batches)}
+	p := &Pool{now: o.Now, listenDSN: o.URL, writes: make(chan struct{}, o.MaxConns), batches: make(chan struct{}, o.Batches)}
 	var errs [4]error
-	p.write, errs[0] = connect(o, o.MaxConns, nil, false)
-	p.read, errs[1] = connect(o, o.MaxConns, map[string]string{"default_transaction_read_only": "on"}, false)
 	// Preparing a statement takes a second connection beside the transaction's.
+	p.write, errs[0] = connect(o, o.MaxConns+1, nil, true)
+	p.read, errs[1] = connect(o, o.MaxConns, readPlans, false)
 	brisk := o
 	brisk.Silence = min(o.Silence, batchSilence)
 	p.batch, errs[2] = connect(brisk, 2*o.Batches, batchPlans, true)
@@ -129,6 +129,11 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 var batchPlans = map[string]string{
 	"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "enable_bitmapscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
 }
+
+// readPlans have each query planned once for a connection. Left alone, the planner
+// prefers a new plan for each look at the entries of one month, which costs it ten
+// times what it costs to look at them.
+var readPlans = map[string]string{"default_transaction_read_only": "on", "plan_cache_mode": "force_generic_plan"}
 
 func connect(o Options, conns int, settings map[string]string, combined bool) (*sqlx.DB, error) {
 	cfg, err := parse(o.URL, o.App)
@@ -200,8 +205,10 @@ func (p *Pool) Stats() map[string]sql.DBStats {
 func (p *Pool) Now() time.Time { return p.now().Round(0).Truncate(time.Microsecond).UTC() }
 
 // Get reads one row on a read-only connection; sql.ErrNoRows when there is none.
+// The query is planned once, whatever its arguments: a search that is good for
+// some of them only belongs into a snapshot.
 func (p *Pool) Get(ctx context.Context, dest any, query string, args ...any) error {
-	s, err := p.reads.of(ctx, p.read, query, args)
+	s, err := p.prepared.read.of(ctx, p.read, query, args)
 	if err != nil {
 		return err
 	}
@@ -211,9 +218,9 @@ func (p *Pool) Get(ctx context.Context, dest any, query string, args ...any) err
 	return p.read.GetContext(ctx, dest, query, args...)
 }
 
-// Select reads rows on a read-only connection.
+// Select reads rows on a read-only connection, planned as for Get.
 func (p *Pool) Select(ctx context.Context, dest any, query string, args ...any) error {
-	s, err := p.reads.of(ctx, p.read, query, args)
+	s, err := p.prepared.read.of(ctx, p.read, query, args)
 	if err != nil {
 		return err
 	}
@@ -260,8 +267,11 @@ func (p *prepared) of(ctx context.Context, on *sqlx.DB, query string, args []any
 // Tx is one explicit transaction and the one instant at which it happens.
 type Tx struct {
 	tx      *sqlx.Tx
-	batch   *Pool // whose prepared statements to use; nil: none
-	last    bool  // ExecLast has sent its statement
+	on      *sqlx.DB
+	cache   *prepared // of statements on it; nil: they are not prepared
+	batch   bool
+	last    bool        // ExecLast has sent its statement
+	detach  func() bool // see whole
 	carried []carried
 	Now     time.Time
 }
@@ -321,19 +331,22 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	return r.RowsAffected()
 }
 
-// ExecLast is Exec for the last statement of a batch: COMMIT goes to the server
+// ExecLast is Exec for the last statement of a transaction that prepares them: COMMIT goes to the server
 // with it where that can be. What must follow is the end of the function; when it
 // returns an error all the same, that is ErrUnknown, unless it is the server's
 // refusal of the statement.
 func (t *Tx) ExecLast(ctx context.Context, query string, args ...any) (int64, error) {
-	if t.batch == nil {
-		return 0, errors.New("db: ExecLast is for batches")
+	if t.cache == nil {
+		return 0, errors.New("db: ExecLast is for batches and InTxPrepared")
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	if !t.detach() {
+		return 0, context.Canceled
+	}
 	t.last = true
-	return t.Exec(ctx, query+lastMark, args...)
+	return t.Exec(context.WithoutCancel(ctx), query+lastMark, args...)
 }
 
 // unwatched is the context of a batch's statement. lib/pq has a goroutine watch
@@ -341,18 +354,19 @@ func (t *Tx) ExecLast(ctx context.Context, query string, args ...any) (int64, er
 // statement instead, and how long one may take is up to the server and, when that
 // is silent, the connection.
 func (t *Tx) unwatched(ctx context.Context) (context.Context, error) {
-	if t.batch == nil {
+	if !t.batch {
 		return ctx, nil
 	}
 	return context.WithoutCancel(ctx), ctx.Err()
 }
 
-// prepared gives the statement of a batch, prepared once for each connection.
+// prepared gives a statement that is prepared once for each connection; nil: this
+// one is not.
 func (t *Tx) prepared(ctx context.Context, query string, args []any) (*sqlx.Stmt, error) {
-	if t.batch == nil {
+	if t.cache == nil {
 		return nil, nil
 	}
-	s, err := t.batch.statements.of(ctx, t.batch.batch, query, args)
+	s, err := t.cache.of(ctx, t.on, query, args)
 	if s == nil || err != nil {
 		return nil, err
 	}
@@ -364,7 +378,14 @@ func (t *Tx) prepared(ctx context.Context, query string, args []any) (*sqlx.Stmt
 // fn must not keep effects of an earlier run. ErrUnknown is in the chain when
 // the commit's answer was lost.
 func (p *Pool) InTx(ctx context.Context, fn func(tx *Tx) error) error {
-	return p.inTx(ctx, p.write, fn)
+	return p.inTx(ctx, nil, fn)
+}
+
+// InTxPrepared is InTx for what comes with every payment: its statements are few
+// and constant and are prepared once for each connection, BEGIN travels with the
+// first of them, and COMMIT with one that ExecLast sends.
+func (p *Pool) InTxPrepared(ctx context.Context, fn func(tx *Tx) error) error {
+	return p.inTx(ctx, &p.prepared.write, fn)
 }
 
 // InBatch is InTx for work that comes in batches and is the same each time: its
@@ -380,13 +401,13 @@ func (p *Pool) InBatch(ctx context.Context, fn func(tx *Tx) error) error {
 	case <-ctx.Done():
 		return fmt.Errorf("db: begin: %w", ctx.Err())
 	}
-	return p.once(ctx, p.batch, fn)
+	return p.once(ctx, &Tx{on: p.batch, cache: &p.prepared.batch, batch: true}, fn)
 }
 
 // InTxLazily is InTx for writes whose loss in a crash is harmless (when somebody
 // was last seen): the commit does not wait for the disk.
 func (p *Pool) InTxLazily(ctx context.Context, fn func(tx *Tx) error) error {
-	return p.inTx(ctx, p.write, func(tx *Tx) error {
+	return p.inTx(ctx, nil, func(tx *Tx) error {
 		if _, err := tx.Exec(ctx, "set local synchronous_commit = off"); err != nil {
 			return err
 		}
@@ -394,9 +415,16 @@ func (p *Pool) InTxLazily(ctx context.Context, fn func(tx *Tx) error) error {
 	})
 }
 
-func (p *Pool) inTx(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) error {
+func (p *Pool) inTx(ctx context.Context, cache *prepared, fn func(tx *Tx) error) error {
+	// As in InBatch: who prepares a statement needs a connection that is free.
+	select {
+	case p.writes <- struct{}{}:
+		defer func() { <-p.writes }()
+	case <-ctx.Done():
+		return fmt.Errorf("db: begin: %w", ctx.Err())
+	}
 	for try := 1; ; try++ {
-		err := p.once(ctx, on, fn)
+		err := p.once(ctx, &Tx{on: p.write, cache: cache}, fn)
 		if err == nil || try == txTries || !Retryable(err) {
 			return err
 		}
@@ -414,17 +442,13 @@ func Retryable(err error) bool {
 	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected) != nil
 }
 
-func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) error {
-	t := &Tx{}
-	if on == p.batch {
-		t.batch = p
-	}
-	whole, detach, err := t.whole(ctx)
+func (p *Pool) once(ctx context.Context, t *Tx, fn func(tx *Tx) error) error {
+	whole, err := t.whole(ctx)
 	if err != nil {
 		return fmt.Errorf("db: begin: %w", err)
 	}
-	defer detach()
-	tx, err := on.BeginTxx(whole, nil)
+	defer t.detach()
+	tx, err := t.on.BeginTxx(whole, nil)
 	if err != nil {
 		return fmt.Errorf("db: begin: %w", err)
 	}
@@ -440,7 +464,7 @@ func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) err
 		}
 		return err
 	}
-	if !detach() { // nothing was sent
+	if !t.last && !t.detach() { // nothing was sent
 		return fmt.Errorf("db: commit refused: %w", ctx.Err())
 	}
 	err = tx.Commit()
@@ -458,13 +482,14 @@ func (p *Pool) once(ctx context.Context, on *sqlx.DB, fn func(tx *Tx) error) err
 // which is false when it has ended. A COMMIT is not interrupted: a server that
 // waits for its standby would take that for a request to wait no longer, and
 // answer that the commit is done. A batch's is not watched at all.
-func (t *Tx) whole(ctx context.Context) (whole context.Context, detach func() bool, err error) {
-	if t.batch != nil {
-		whole, err = t.unwatched(ctx)
-		return whole, func() bool { return true }, err
+func (t *Tx) whole(ctx context.Context) (whole context.Context, err error) {
+	if t.batch {
+		t.detach = func() bool { return true }
+		return t.unwatched(ctx)
 	}
 	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	return whole, context.AfterFunc(ctx, cancel), nil
+	t.detach = context.AfterFunc(ctx, cancel)
+	return whole, nil
 }
 
 // definite tells whether a failed COMMIT certainly did nothing.
