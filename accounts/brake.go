@@ -31,7 +31,18 @@ type movement struct {
 }
 
 const (
-	sqlRecent = `select at, kind, debit, credit, amount, coalesce(left_over, 0) as left_over from recent_of($1, $2, $3)`
+	// recent_of, written out: a function would be planned at each call.
+	sqlRecent = `
+with recursive walk as (
+    select e.at, e.kind, e.debits[1] as debit, e.credits[1] as credit, e.amounts[1] as amount,
+           e.afters[array_position(e.accounts, e.debits[1])] as left_over, e.befores[array_position(e.accounts, $1)] as before, 1 as n
+    from account a join entry e on e.id = a.last_entry where a.id = $1
+    union all
+    select e.at, e.kind, e.debits[1], e.credits[1], e.amounts[1],
+           e.afters[array_position(e.accounts, e.debits[1])], e.befores[array_position(e.accounts, $1)], w.n + 1
+    from walk w join entry e on e.id = w.before where w.at >= $2 and w.n < $3
+)
+select at, kind, debit, credit, amount, coalesce(left_over, 0) as left_over from walk where at >= $2`
 	// By its first payment to somebody a customer knows the payee from then on.
 	sqlPaidBefore = `select exists (select from recent_of($1, $2, 500) where kind = 'send' and debit = $1 and credit = $3 and at <= $4)`
 )

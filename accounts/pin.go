@@ -203,7 +203,7 @@ returning key_id, salt, mac, tries, coalesce(greatest(right_at, changed_at) < $3
 func (p *PINs) Verify(ctx context.Context, id PINID, pin string) error {
 	var verdict error
 	var events []BrakeEvent
-	err := p.pool.InTx(ctx, func(tx *db.Tx) (err error) {
+	err := p.pool.InTxPrepared(ctx, func(tx *db.Tx) (err error) {
 		verdict, events, err = p.try(ctx, tx, id, pin)
 		return err
 	})
@@ -224,7 +224,8 @@ func (p *PINs) Verify(ctx context.Context, id PINID, pin string) error {
 }
 
 // try is one turn: its verdict counts when the transaction is committed, as do
-// the events.
+// the events. Of a right PIN the COMMIT goes to the server with the second
+// statement, which makes two exchanges of the whole.
 func (p *PINs) try(ctx context.Context, tx *db.Tx, id PINID, pin string) (verdict error, events []BrakeEvent, err error) {
 	var r triedRow
 	err = tx.Get(ctx, &r, sqlTryPIN, int64(id), pinTries, tx.Now.Add(-quietAfter))
@@ -262,7 +263,7 @@ func (p *PINs) try(ctx context.Context, tx *db.Tx, id PINID, pin string) (verdic
 	if r.KeyID.String != p.keys.Active {
 		return nil, nil, p.reseal(ctx, tx, id, pin)
 	}
-	_, err = tx.Exec(ctx, sqlPINRight, int64(id), tx.Now)
+	_, err = tx.ExecLast(ctx, sqlPINRight, int64(id), tx.Now)
 	return nil, nil, err
 }
 

@@ -31,13 +31,13 @@ type Earlier struct {
 // Earlier looks for the same payment out of an account within the last two
 // minutes; other is whom the entry's memo says it went to.
 func (s *Service) Earlier(ctx context.Context, kind string, account ledger.AccountID, other string, a money.Amount) (*Earlier, error) {
-	recent, err := s.book.Statement(ctx, account, 0, recentEntries)
+	recent, err := s.book.Since(ctx, account, s.pool.Now().Add(-repeatWindow), recentEntries)
 	if err != nil {
 		return nil, err
 	}
 	p := Payment{Kind: kind, From: account, To: other, Amount: a}
 	for _, r := range recent {
-		if s.pool.Now().Sub(r.At) <= repeatWindow && p.is(r) {
+		if p.is(r) {
 			return &Earlier{Code: r.Code, At: r.At}, nil
 		}
 	}

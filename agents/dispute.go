@@ -3,6 +3,7 @@ package agents
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"tuma/accounts"
 	"tuma/internal/db"
@@ -16,6 +17,9 @@ import (
 const (
 	sqlDisputes = `select ` + reversalFields + ` from reversal_request
 where customer = $1 and state = 'held' and objected_at is null and agreed_at is null order by id desc limit 10`
+	sqlWaiting = `
+select (select count(*) from approval where customer = $1 and state = 'pending' and expires_at > $2)
+     + (select count(*) from reversal_request where customer = $1 and state = 'held' and objected_at is null and agreed_at is null)`
 	sqlObject = `
 update reversal_request set objected_at = $3 where id = $1 and customer = $2 and state = 'held' and objected_at is null and agreed_at is null`
 	sqlAgree = `
@@ -28,6 +32,15 @@ type Dispute struct {
 	TillName string
 	From     phone.Number // who has sent it; "": it was a till's deposit
 	FromName string
+}
+
+// Waiting counts what waits for a customer's answer: approvals and disputes. Every
+// dial asks, so it is one look.
+func (s *Service) Waiting(ctx context.Context, c accounts.Customer) (n int, err error) {
+	if err := s.pool.Get(ctx, &n, sqlWaiting, c.ID, s.pool.Now()); err != nil {
+		return 0, fmt.Errorf("agents: what waits for a customer: %w", err)
+	}
+	return n, nil
 }
 
 // Disputes are the entries of a customer about which he has not been heard,

@@ -135,7 +135,10 @@ type LogFind struct {
 // Operator.Scope.
 func (s *Service) LogOf(ctx context.Context, scope string, f LogFind) (lines []LogEntry, err error) {
 	bound := func(at time.Time) sql.NullTime { return sql.NullTime{Time: at, Valid: !at.IsZero()} }
-	if err := s.pool.Select(ctx, &lines, sqlLogOf, scope, f.Before, f.Actor, bound(f.From), bound(f.Until), f.Limit); err != nil {
+	err = s.pool.InSnapshot(ctx, func(snap *db.Snapshot) error {
+		return snap.Select(ctx, &lines, sqlLogOf, scope, f.Before, f.Actor, bound(f.From), bound(f.Until), f.Limit)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("agents: log: %w", err)
 	}
 	return lines, nil

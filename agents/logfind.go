@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"tuma/internal/db"
 	"tuma/internal/phone"
 )
 
@@ -50,7 +51,9 @@ func (s *Service) FindLog(ctx context.Context, f LogSearch) ([]FoundLine, error)
 	}
 	bound := func(at time.Time) sql.NullTime { return sql.NullTime{Time: at, Valid: !at.IsZero()} }
 	var rows []foundRow
-	err := s.pool.Select(ctx, &rows, sqlFindLog, who, person, "till:"+who, "receipt:"+strings.ToUpper(who), f.Action, bound(f.From), bound(f.Until), f.Before, f.Limit)
+	err := s.pool.InSnapshot(ctx, func(snap *db.Snapshot) error {
+		return snap.Select(ctx, &rows, sqlFindLog, who, person, "till:"+who, "receipt:"+strings.ToUpper(who), f.Action, bound(f.From), bound(f.Until), f.Before, f.Limit)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("agents: log: %w", err)
 	}

@@ -74,6 +74,11 @@ type Stats struct {
 	DBErrors  int64 // calls of the database that failed
 }
 
+// gathering is how long a relay that had nothing left to take waits before it
+// looks again: a look costs the database as much as sending some twenty notices
+// costs the relay, whether it finds one or many.
+const gathering = 20 * time.Millisecond
+
 // NewRelay checks the options.
 func NewRelay(o RelayOptions) (*Relay, error) {
 	if o.Pool == nil || len(o.Gateways) == 0 || o.Name == "" || o.Rand == nil || o.Log == nil {
@@ -166,8 +171,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	// same phone.
 	done := make(chan struct{}, 1)
 	for {
+		full := false
 		for _, o := range r.routes.orders(r.o.Pool.Now()) {
 			due := r.lease(ctx, o)
+			full = full || len(due) == o.n
 			o.gate.takes(r.o.Pool.Now(), len(due))
 			for _, d := range due {
 				o.gate.begin()
@@ -193,6 +200,9 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		case <-done:
 		case <-look.C:
+		}
+		if !full {
+			time.Sleep(gathering)
 		}
 	}
 }

@@ -32,12 +32,12 @@ func waits(ctx context.Context, s *Step) ([]accounts.Approval, []agents.Dispute,
 
 // countApprovals has the menu offer them, above everything else.
 func countApprovals(ctx context.Context, s *Step) error {
-	asked, disputed, err := waits(ctx, s)
+	n, err := s.Agents.Waiting(ctx, s.Customer)
 	if err != nil {
 		return err
 	}
 	s.Put("waiting", "")
-	if n := len(asked) + len(disputed); n > 0 {
+	if n > 0 {
 		s.Put("waiting", strconv.Itoa(n))
 	}
 	return nil

@@ -65,3 +65,11 @@ func UnitAnswer(p Profile, u Unit, r Reply) *smpp.Message {
 
 // Bound tells whether the connection stands.
 func (s *SMPP) Bound() bool { return s.client.Bound() }
+
+// StoredLine is the line of a session as Redis has it, and how one of the same
+// session begins.
+func StoredLine(id string) (stored, own string, err error) {
+	h := &held{id: id, session: &session{ServiceCode: "*334#"}}
+	b, err := h.lineWith(nil)
+	return string(b), string(ownLine(b)), err
+}

@@ -211,6 +211,24 @@ func TestNewestSessionKeepsTheLine(t *testing.T) {
 	w.wantPaid(1)
 }
 
+// A stored line is told from another session's by how it begins, whatever a
+// gateway calls its sessions.
+func TestALineIsItsSessions(t *testing.T) {
+	t.Parallel()
+	names := []string{"at:a", "at:ab", "at:a,b", "at:a,", `at:a","service":"*334#`, `at:a"`, `at:a\`, `at:a\"`, "at:<&>"}
+	for _, a := range names {
+		_, own, err := ussd.StoredLine(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range names {
+			if stored, _, _ := ussd.StoredLine(b); strings.HasPrefix(stored, own) != (a == b) {
+				t.Errorf("%s begins as %s does: %v", stored, own, a != b)
+			}
+		}
+	}
+}
+
 // After the break the same payment may have happened: resuming asks.
 func TestResumeAsksAboutTheSamePayment(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -319,6 +320,29 @@ func TestStatementPages(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v\nwant %v", got, want)
+	}
+	// The same list as far back as an instant, and no further than so many.
+	list := func(of []Receipt, err error) []Receipt {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return of
+	}
+	all := list(b.Statement(t.Context(), wallet, 0, 10))
+	for i, r := range all {
+		for _, limit := range []int{1, 3, 10} {
+			lately := list(b.Since(t.Context(), wallet, r.At, limit))
+			n := i + 1
+			for n < len(all) && !all[n].At.Before(r.At) {
+				n++
+			}
+			if n = min(n, limit); !reflect.DeepEqual(lately, all[:n]) {
+				t.Errorf("since %v, %d: %+v\nwant %+v", r.At, limit, lately, all[:n])
+			}
+		}
+	}
+	if none := list(b.Since(t.Context(), wallet, all[0].At.Add(time.Hour), 10)); len(none) != 0 {
+		t.Errorf("since tomorrow: %+v", none)
 	}
 }
 

@@ -230,3 +230,31 @@ func (b *Book) Statement(ctx context.Context, id AccountID, before EntryID, limi
 	}
 	return receipts, nil
 }
+
+// The same walk, as far back as an instant, with the entries themselves: for what
+// is asked before every payment.
+const sqlSince = `
+with recursive walk as (
+    select 1 as place, e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, e.accounts, e.afters, e.befores
+    from account a join entry e on e.id = a.last_entry where a.id = $1
+    union all
+    select w.place + 1, e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, e.accounts, e.afters, e.befores
+    from walk w join entry e on e.id = w.befores[array_position(w.accounts, $1)] where w.at >= $2 and w.place < $3
+)
+select e.id, e.at, e.kind, e.memo, e.whys, e.debits, e.credits, e.amounts, e.accounts, e.afters,
+    coalesce((select v.reverses from reversal v where v.entry = e.id), 0) as reverses, '' as ref
+from walk e where e.at >= $2 order by e.place`
+
+// Since gives what has touched an account of a customer or a till since an
+// instant, newest first, and no more than limit.
+func (b *Book) Since(ctx context.Context, id AccountID, since time.Time, limit int) ([]Receipt, error) {
+	var rows []entryRow
+	if err := b.pool.Select(ctx, &rows, sqlSince, int64(id), since, limit); err != nil {
+		return nil, fmt.Errorf("ledger: account %d lately: %w", id, err)
+	}
+	receipts := make([]Receipt, len(rows))
+	for i, e := range b.whole(rows) {
+		receipts[i] = e.Receipt
+	}
+	return receipts, nil
+}

@@ -106,7 +106,7 @@ func Lease(ctx context.Context, pool *db.Pool, n int, lease time.Duration, who s
 	}
 	var until time.Time
 	for more := true; more && len(rows) == 0; {
-		err = pool.InTx(ctx, func(tx *db.Tx) error {
+		err = pool.InTxPrepared(ctx, func(tx *db.Tx) error {
 			unpacked, err := Unpack(ctx, tx)
 			if err != nil {
 				return err

@@ -63,7 +63,7 @@ insert into owed (at, keys, tos, langs, bodies, priorities, expires)
 values ($1, $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]::smallint[], $7::text[]::timestamptz[])`
 	// One relay unpacks at a time, so that lots come out in their order; another
 	// goes on with what is there.
-	sqlTurn = `select exists (select from owed) and pg_try_advisory_xact_lock(3340003)`
+	sqlTurn = `select exists (select from owed) and pg_try_advisory_xact_lock($1)`
 	// Whole lots, the oldest first, until there are $1 notices or more.
 	sqlUnpack = `
 with last as materialized (
@@ -100,11 +100,14 @@ func (l Lot) Carry(tx *db.Tx) {
 // waits no longer than that takes, however much is owed before it.
 const unpackAtOnce = 5000
 
+// turnLock is the advisory lock of whoever unpacks.
+const turnLock = 3340003
+
 // Unpack makes notices of the oldest lots and says how many; fewer than
 // unpackAtOnce: no more were owed when it looked, or another relay is at it.
 func Unpack(ctx context.Context, tx *db.Tx) (notices int64, err error) {
 	var mine bool
-	if err := tx.Get(ctx, &mine, sqlTurn); err != nil {
+	if err := tx.Get(ctx, &mine, sqlTurn, turnLock); err != nil {
 		return 0, fmt.Errorf("outbox: unpack: %w", err)
 	}
 	if !mine {

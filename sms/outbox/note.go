@@ -77,7 +77,7 @@ func Note(ctx context.Context, pool *db.Pool, outcomes []Outcome) (lost []error,
 		ats = append(ats, o.at.UTC().Format(time.RFC3339Nano))
 	}
 	var noted []int64
-	err = pool.InTx(ctx, func(tx *db.Tx) error {
+	err = pool.InTxPrepared(ctx, func(tx *db.Tx) error {
 		noted = nil
 		return tx.Select(ctx, &noted, sqlNote, tx.Now, db.Array(ids), db.Array(attempts), db.Array(holders), db.Array(statuses),
 			db.Array(gateways), db.Array(providers), db.Array(errs), db.Array(doubts), db.Array(ats))

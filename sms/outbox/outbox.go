@@ -80,7 +80,7 @@ from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::te
      with ordinality as n (key, to_msisdn, lang, body, priority, expires, place)
 order by place
 on conflict (key) where once do nothing`
-	sqlWake = `select pg_notify($1, '')`
+	sqlWake = `select pg_notify($1, ''), set_config('synchronous_commit', 'off', true)`
 )
 
 // Wake tells the relays that there is something to send; without it they look
@@ -88,8 +88,8 @@ on conflict (key) where once do nothing`
 // it would make all commits wait for each other. A wake-up that a crash loses is
 // made up for by the relay's own looking, so it does not wait for the disk.
 func Wake(ctx context.Context, pool *db.Pool) error {
-	err := pool.InTxLazily(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, sqlWake, Channel)
+	err := pool.InTxPrepared(ctx, func(tx *db.Tx) error {
+		_, err := tx.ExecLast(ctx, sqlWake, Channel)
 		return err
 	})
 	if err != nil {
