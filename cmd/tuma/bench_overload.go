@@ -195,8 +195,8 @@ func (o *overload) run(ctx context.Context) (*overloadFigures, error) {
 	address := o.service.now() + "/ussd/africastalking"
 	if o.Capacity == 0 {
 		fmt.Fprintln(os.Stderr, "measuring the capacity")
-		c := &benchUSSD{Callers: o.Callers, Customers: o.Customers, Duration: 10 * time.Second}
-		f, err := c.measure(ctx, address, o.numbers)
+		c := &benchUSSD{Callers: o.Callers, Customers: o.Customers, Way: "send", Duration: 10 * time.Second}
+		f, err := (&ussdLoad{benchUSSD: c, address: address, numbers: o.numbers, pool: o.books.pool}).measure(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -165,10 +165,6 @@ func (l *ussdLoad) figure(callers []*caller) figures {
 // newHops counts microseconds, up to a minute.
 func newHops() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
 
-func millisAt(h *hdrhistogram.Histogram, quantile float64) float64 {
-	return float64(h.ValueAtQuantile(quantile)) / 1000
-}
-
 // payer gives each caller customers of its own: a phone has one session at a time.
 func (l *ussdLoad) payer(k *caller) phone.Number {
 	n := len(l.numbers) / l.Callers
