@@ -335,11 +335,11 @@ func TestDrainedAfterASwap(t *testing.T) {
 	send("before", 500*shilling)
 	w.fund(asha.Wallet, 500*shilling)
 	w.must(w.SwappedSIM(ctx, asha))
-	send("a little", 99*shilling)
+	send("a little", 49*shilling)
 	if got := w.events(); got != "" {
 		t.Error(got)
 	}
-	send("half", 450*shilling)
+	send("half", 475*shilling)
 	if got := w.events(); got != fmt.Sprint("swap_and_drain alert customer:", asha.ID) {
 		t.Error(got)
 	}

@@ -33,7 +33,7 @@ func TestBrakesAreListed(t *testing.T) {
 	if s := b.key("s1", "+254712000001", "1*0712000002*900*"+demoPIN); s.Screen != "send_done" {
 		t.Fatalf("%+v", s)
 	}
-	says("swap_and_drain alert 50 Ksh100.00 24h0m0s alert 1")
+	says("swap_and_drain alert 50 Ksh50.00 24h0m0s alert 1")
 	says("swap_and_drain alert customer:1 ussd:at:s1:pay send of Ksh900.00: of Ksh1,000.00, SIM changed at", "--events", "5")
 	says("swap_and_drain alert", "--events", "5", "--rule", "swap_and_drain")
 	says("nothing", "--events", "5", "--rule", "pin_flood")

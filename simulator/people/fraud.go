@@ -105,7 +105,10 @@ func (d *Deed) note(r end) {
 // drain sends nearly all that a victim is known to have to a mule, who withdraws it.
 func (c *Country) drain(ctx context.Context, victim *Person, d *Deed, label string) {
 	mule := c.mule()
-	all := victim.knowledge()/100 - 120
+	all := victim.knowledge()/100 - 30
+	if all > 500 { // fees are higher
+		all -= 90
+	}
 	if mule == victim || all < 50 || !mule.take() {
 		return
 	}
@@ -114,7 +117,11 @@ func (c *Country) drain(ctx context.Context, victim *Person, d *Deed, label stri
 	amount := strconv.FormatInt(all, 10)
 	r := c.talk(ctx, victim, errand{kind: "send", code: "*334#", keys: []string{"1", national(mule.Number), amount}, label: label})
 	if r.outcome == OK {
-		r = c.talk(ctx, mule, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[mule.home].Number, strconv.FormatInt(max(50, all-60), 10)}, label: label})
+		out := all - 60
+		if all <= 112 {
+			out = max(50, all-12)
+		}
+		r = c.talk(ctx, mule, errand{kind: "withdraw", code: "*334#", keys: []string{"2", c.o.Tills[mule.home].Number, strconv.FormatInt(out, 10)}, label: label})
 		d.Done = r.outcome == OK
 	}
 	d.note(r)
