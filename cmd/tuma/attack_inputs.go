@@ -362,7 +362,7 @@ func (w *attacker) callbackShot() shot {
 }
 
 // portalFields are what the portal's forms have, beside the form's own key.
-var portalFields = []string{"amount", "bank", "born", "cash", "closing", "code", "day", "decide", "do", "find", "from", "id", "kind", "lang", "low", "name", "next", "number", "password", "pin", "reason", "ref", "role", "statement", "till", "to", "was", "what", "who", "whom"}
+var portalFields = []string{"all", "amount", "bank", "before", "born", "cash", "closing", "code", "day", "decide", "do", "find", "from", "id", "kind", "lang", "low", "name", "next", "number", "outcome", "password", "pin", "reason", "ref", "role", "rule", "statement", "till", "to", "was", "what", "who", "whom"}
 
 // portalShot is any address of the portal, asked by somebody or by nobody, with
 // junk in its path, query, form and headers.
