@@ -101,10 +101,10 @@ func TestHostileDialects(t *testing.T) {
 					ask(fmt.Sprintf("%s=%.40q", good[i][0], v), bad, nil, 200, 400, 413)
 					if n == 0 {
 						twice := []int{400}
-					if k.path == "/events" { // it reads few of them
-						twice = []int{200, 400}
-					}
-					ask(good[i][0]+" twice", append(slices.Clone(good), [2]string{good[i][0], "2"}), nil, twice...)
+						if k.path == "/events" { // it reads few of them
+							twice = []int{200, 400}
+						}
+						ask(good[i][0]+" twice", append(slices.Clone(good), [2]string{good[i][0], "2"}), nil, twice...)
 						ask("without "+good[i][0], slices.Delete(slices.Clone(good), i, i+1), nil, 200, 400)
 					}
 				}
