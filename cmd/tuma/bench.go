@@ -72,7 +72,7 @@ func startServers(ctx context.Context, redisKind string, worn bool, more map[str
 			return nil, err
 		}
 	}
-	if _, err := db.Migrate(ctx, b.databaseURL); err != nil {
+	if _, err := db.Migrate(ctx, b.databaseURL, db.MigrateOptions{}); err != nil {
 		return nil, err
 	}
 	if redisKind == "" {

@@ -93,7 +93,7 @@ func TestDeploy(t *testing.T) {
 		var paths []string
 		for _, u := range units {
 			text := regexp.MustCompile(`(?m)^ExecStart=/\S+`).ReplaceAllString(deployed(t, "systemd/"+filepath.Base(u)), "ExecStart=/bin/true")
-			path := filepath.Join(dir, strings.Replace(filepath.Base(u), "@.", "@x.", 1))
+			path := filepath.Join(dir, strings.Replace(filepath.Base(u), "@.", "@9334.", 1))
 			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}

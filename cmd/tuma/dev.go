@@ -95,7 +95,7 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := db.Migrate(ctx, env.databaseURL); err != nil {
+	if _, err := db.Migrate(ctx, env.databaseURL, db.MigrateOptions{}); err != nil {
 		return err
 	}
 	log, closeLog, err := c.logger(dir)

@@ -63,7 +63,12 @@ var readyLine = regexp.MustCompile(`(?m)^ready (http://\S+)$`)
 // start runs a command in the background; ready waits for its ready line.
 func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: tuma(args, env...), said: &logBuffer{}, done: make(chan struct{})}
+	return begin(t, tuma(args, env...))
+}
+
+func begin(t testing.TB, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, said: &logBuffer{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.said, io.MultiWriter(p.said)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
 	"tuma/agents/portal"
 	"tuma/internal/callers"
+	"tuma/internal/db"
 	"tuma/ussd"
 )
 
@@ -62,21 +64,26 @@ func patient(next http.Handler) http.Handler {
 	})
 }
 
-// ready tells a load balancer whether this process can serve: 200, or 503 with
-// what is missing.
+// ready tells a load balancer whether this process can serve and will for a
+// while: 200, or 503 with what is missing.
 func (s *service) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	state := map[string]string{"database": "ok", "redis": "ok"}
-	var one int
-	if err := s.pool.Get(ctx, &one, "select 1"); err != nil {
+	switch err := s.pool.SchemaFits(ctx); {
+	case errors.Is(err, db.ErrNewSchema), errors.Is(err, db.ErrOldSchema):
+		state["database"] = err.Error()
+	case err != nil:
 		state["database"] = "not reached"
 	}
 	if err := s.redis.Ping(ctx).Err(); err != nil {
 		state["redis"] = "not reached"
 	}
+	if s.draining.Load() {
+		state["process"] = "draining"
+	}
 	w.Header().Set("Content-Type", "application/json")
-	if state["database"] != "ok" || state["redis"] != "ok" {
+	if state["database"] != "ok" || state["redis"] != "ok" || s.draining.Load() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	json.NewEncoder(w).Encode(state)

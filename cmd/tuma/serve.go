@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tuma/internal/db"
 	"tuma/ussd"
 )
 
@@ -20,16 +21,17 @@ type serveCommand struct {
 	secrets
 	gateways
 	askSettings
-	RedisURL       string `env:"TUMA_REDIS_URL" required:"" placeholder:"URL" help:"Redis, redis://user:password@host:port/db"`
-	Listen         string `env:"TUMA_LISTEN" default:"127.0.0.1:8080" help:"Address to answer on; put a TLS proxy before it."`
-	DialsPerMinute int    `env:"TUMA_DIALS_PER_MINUTE" default:"10" help:"Dials of one number in a minute."`
-	IDPhotos       string `env:"TUMA_ID_PHOTOS" placeholder:"DIR" help:"Folder where the agents' portal keeps photos of ID documents; without it nobody is registered there."`
-	LookUpsPerDay  int    `env:"TUMA_LOOKUPS_PER_DAY" default:"20" help:"Names that one customer may look up in a day without paying."`
-	MaxConns       int    `env:"TUMA_MAX_CONNS" default:"16" help:"Database connections for writing, and as many again for reading."`
-	Posters        int    `env:"TUMA_POSTERS" default:"2" help:"Commits of the book under way at once; in all processes together about as many as the database has cores."`
-	Steps          int    `env:"TUMA_STEPS" default:"128" help:"USSD requests answered at a time; beyond, callers are told to try again."`
-	Admin          string `env:"TUMA_ADMIN" placeholder:"ADDRESS" help:"Address of metrics, health and profiles, for the operator alone; without it there is none."`
-	JSONLog        bool   `env:"TUMA_JSON_LOG" help:"Log as JSON lines."`
+	RedisURL       string        `env:"TUMA_REDIS_URL" required:"" placeholder:"URL" help:"Redis, redis://user:password@host:port/db"`
+	Listen         string        `env:"TUMA_LISTEN" default:"127.0.0.1:8080" help:"Address to answer on; put a TLS proxy before it."`
+	DialsPerMinute int           `env:"TUMA_DIALS_PER_MINUTE" default:"10" help:"Dials of one number in a minute."`
+	IDPhotos       string        `env:"TUMA_ID_PHOTOS" placeholder:"DIR" help:"Folder where the agents' portal keeps photos of ID documents; without it nobody is registered there."`
+	LookUpsPerDay  int           `env:"TUMA_LOOKUPS_PER_DAY" default:"20" help:"Names that one customer may look up in a day without paying."`
+	MaxConns       int           `env:"TUMA_MAX_CONNS" default:"16" help:"Database connections for writing, and as many again for reading."`
+	Posters        int           `env:"TUMA_POSTERS" default:"2" help:"Commits of the book under way at once; in all processes together about as many as the database has cores."`
+	Steps          int           `env:"TUMA_STEPS" default:"128" help:"USSD requests answered at a time; beyond, callers are told to try again."`
+	Admin          string        `env:"TUMA_ADMIN" placeholder:"ADDRESS" help:"Address of metrics, health and profiles, for the operator alone; without it there is none."`
+	Drain          time.Duration `env:"TUMA_DRAIN" default:"5s" help:"How long, when told to stop, it says that it is not ready and answers all the same; longer than a proxy takes to notice."`
+	JSONLog        bool          `env:"TUMA_JSON_LOG" help:"Log as JSON lines."`
 
 	own func() time.Time // the process's own clock; nil: the machine's
 }
@@ -50,6 +52,9 @@ func (c serveCommand) config() (config, error) {
 	brakes, err4 := c.country.rules()
 	if c.Posters < 1 || c.Posters > 16 {
 		err3 = errors.Join(err3, errors.New("TUMA_POSTERS is between 1 and 16"))
+	}
+	if c.Drain < 0 || c.Drain > time.Minute {
+		err3 = errors.Join(err3, errors.New("TUMA_DRAIN is a minute at most"))
 	}
 	if c.Steps < 1 {
 		err3 = errors.Join(err3, errors.New("TUMA_STEPS is 1 or more"))
@@ -100,7 +105,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", c.Listen)
+	l, err := listen(c.Listen)
 	if err != nil {
 		return err
 	}
@@ -118,5 +123,35 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		fmt.Printf("admin http://%s\n", address)
 	}
 	fmt.Printf("ready http://%s\n", l.Addr())
-	return errors.Join(serveUntil(ctx, l, s.handler, cfg.log, nil), s.close())
+	return errors.Join(notify("READY=1"), c.serve(ctx, s, l), s.close())
+}
+
+// serve answers until ctx ends, or the schema is changed so that this program
+// must not go on.
+func (c *serveCommand) serve(ctx context.Context, s *service, l net.Listener) (err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-ctx.Done():
+		case err := <-s.outdated:
+			stop(err)
+		}
+	}()
+	err = serveUntil(ctx, l, s.handler, s.log, func() {
+		s.draining.Store(true)
+		s.log.Info("draining", "for", c.Drain)
+		if err := notify("STOPPING=1"); err != nil {
+			s.log.Error("systemd was not told", "error", err)
+		}
+		time.Sleep(c.Drain)
+	})
+	stop(nil)
+	<-over
+	if cause := context.Cause(ctx); errors.Is(cause, db.ErrNewSchema) {
+		err = errors.Join(err, cause)
+	}
+	return err
 }

@@ -23,7 +23,7 @@ import (
 // not wait for the disk, and serve refuses those.
 func settings(t testing.TB, databaseURL, redisURL string) map[string]string {
 	return map[string]string{
-		"TUMA_DATABASE_URL": databaseURL + "&synchronous_commit=on", "TUMA_REDIS_URL": redisURL, "TUMA_LISTEN": "127.0.0.1:0", "TUMA_USSD_ALLOW": "127.0.0.0/8",
+		"TUMA_DATABASE_URL": databaseURL + "&synchronous_commit=on", "TUMA_REDIS_URL": redisURL, "TUMA_LISTEN": "127.0.0.1:0", "TUMA_DRAIN": "0s", "TUMA_USSD_ALLOW": "127.0.0.0/8",
 		"TUMA_PIN_KEYS": "t:" + testKey1, "TUMA_RECEIPT_KEY": testKey2, "TUMA_SESSION_KEY": testKey3,
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -57,6 +57,8 @@ type service struct {
 	metrics  *metrics
 	clients  []func(context.Context) error // keep connections to message centres
 	log      *slog.Logger
+	outdated chan error      // gets what Attend tells
+	draining atomic.Bool     // no new requests should come
 	life     context.Context // ends with what runs in the background
 	stop     context.CancelFunc
 	running  sync.WaitGroup
@@ -68,7 +70,11 @@ func (c config) books(ctx context.Context) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = pool.CheckSchema(ctx)
+	outdated := make(chan error, 1)
+	err = pool.Attend(ctx, func(err error) {
+		c.log.Error("the schema was changed under this program", "error", err)
+		outdated <- err
+	})
 	if err == nil && c.durable {
 		err = pool.CheckDurable(ctx)
 	}
@@ -76,7 +82,7 @@ func (c config) books(ctx context.Context) (*service, error) {
 		pool.Close()
 		return nil, err
 	}
-	s := &service{pool: pool, log: c.log, metrics: newMetrics()}
+	s := &service{pool: pool, log: c.log, metrics: newMetrics(), outdated: outdated}
 	var push func(context.Context, accounts.Approval) error
 	if c.gateways.pushes() {
 		push = s.push
@@ -235,22 +241,4 @@ func server(h http.Handler, log *slog.Logger) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-}
-
-// serveUntil answers on l until ctx ends, then lets what is under way finish.
-func serveUntil(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, ending func()) error {
-	srv := server(h, log)
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	if ending != nil {
-		ending()
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-	defer cancel()
-	return srv.Shutdown(bounded)
 }

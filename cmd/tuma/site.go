@@ -99,7 +99,7 @@ func (s *site) settings(more map[string]string) (map[string]string, error) {
 func siteSettings(databaseURL, redisURL string, more map[string]string) (map[string]string, error) {
 	set := map[string]string{
 		"TUMA_DATABASE_URL": databaseURL, "TUMA_REDIS_URL": redisURL, "TUMA_LISTEN": "127.0.0.1:0", "TUMA_ADMIN": "127.0.0.1:0", "TUMA_USSD_ALLOW": "127.0.0.0/8",
-		"TUMA_DIALS_PER_MINUTE": "1000000", "TUMA_LOOKUPS_PER_DAY": "1000000",
+		"TUMA_DRAIN": "0s", "TUMA_DIALS_PER_MINUTE": "1000000", "TUMA_LOOKUPS_PER_DAY": "1000000",
 	}
 	for _, name := range []string{"TUMA_PIN_KEYS", "TUMA_RECEIPT_KEY", "TUMA_SESSION_KEY"} {
 		b := make([]byte, 32)

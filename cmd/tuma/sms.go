@@ -31,7 +31,7 @@ func (d database) with(ctx context.Context, fn func(pool *db.Pool) error) error 
 		return err
 	}
 	defer pool.Close()
-	if err := pool.CheckSchema(ctx); err != nil {
+	if err := pool.Attend(ctx, func(error) {}); err != nil {
 		return err
 	}
 	return fn(pool)

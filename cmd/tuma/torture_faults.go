@@ -59,7 +59,7 @@ func startMortal(ctx context.Context, dir string, settings map[string]string, c 
 	}
 	err := m.pg.EnsureDatabase(ctx, "tuma")
 	if err == nil {
-		_, err = db.Migrate(ctx, m.url())
+		_, err = db.Migrate(ctx, m.url(), db.MigrateOptions{})
 	}
 	if err != nil {
 		return nil, errors.Join(err, m.stop())

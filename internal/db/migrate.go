@@ -2,184 +2,230 @@ package db
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"sort"
+	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
+// ErrStillRunning says that programs run which do not know what a migration
+// needs them to know. Its text names them.
+var ErrStillRunning = errors.New("db: older programs are still running")
 
-// Errors of a schema that does not fit the program.
-var (
-	ErrOldSchema     = errors.New("db: the schema is older than this program: run tuma migrate")
-	ErrNewSchema     = errors.New("db: the schema is newer than this program: start a newer program")
-	ErrForeignSchema = errors.New("db: a migration that was applied differs from this program's")
+// MigrateOptions say how a database is brought to a program's schema.
+type MigrateOptions struct {
+	Migrations fs.FS             // a folder's; nil: this program's
+	Expand     bool              // leave out what contracts, and whatever follows it
+	Wait       bool              // for older programs to end, instead of ErrStillRunning
+	Say        func(line string) // is told what is done, waited for and left out; nil: nobody is
+}
+
+// A migration waits for a lock no longer than this: whoever asks for the same
+// table afterwards stands behind it, payments too. Then it lets them pass, and
+// tries again.
+const (
+	ddlPatience = 500 * time.Millisecond
+	ddlBreath   = 2 * time.Second // between two tries
+	ddlTries    = 150             // five minutes and more
 )
+
+// migration is one run of Migrate.
+type migration struct {
+	MigrateOptions
+	*schema
+	pool    *sql.DB
+	goose   *goose.Provider
+	keeper  *sql.Conn // holds the locks
+	applied []string
+	shut    int64 // programs that do not know this one can't start
+}
 
 // Migrate brings the database at url to this program's schema, forward only,
 // one transaction a migration, one process at a time. It needs a user that may
-// create tables and the role AppRole; it returns the names of what it applied.
-func Migrate(ctx context.Context, url string) ([]string, error) {
+// create tables and the role AppRole; it returns the names of what it applied,
+// also beside an error. Programs that use the database may go on meanwhile, but
+// those that a migration does not work with must have ended: see ErrStillRunning.
+func Migrate(ctx context.Context, url string, o MigrateOptions) (applied []string, err error) {
+	m := &migration{MigrateOptions: o}
+	if m.Say == nil {
+		m.Say = func(string) {}
+	}
+	if m.schema, err = readSchema(o.Migrations); err != nil {
+		return nil, err
+	}
 	cfg, err := parse(url, "tuma migrate")
 	if err != nil {
 		return nil, err
 	}
+	cfg.Runtime["lock_timeout"] = millis(ddlPatience)
 	c, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("db: %w", err)
 	}
-	pool := sql.OpenDB(c)
-	defer pool.Close()
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // looks every second for five minutes
+	m.pool = sql.OpenDB(c)
+	defer m.pool.Close() // and with it the locks
+	if m.keeper, err = m.pool.Conn(ctx); err != nil {
+		return nil, fmt.Errorf("db: cannot reach the server: %w", err)
+	}
+	defer m.keeper.Close()
+	defer m.keeper.ExecContext(context.WithoutCancel(ctx), "select pg_advisory_unlock_all()") // before the next one asks
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))                // looks every second for five minutes
 	if err != nil {
 		return nil, err
 	}
-	p, err := provider(pool, goose.WithSessionLocker(locker))
-	if err != nil {
+	if err := locker.SessionLock(ctx, m.keeper); err != nil {
+		return nil, fmt.Errorf("db: another tuma migrate is at work: %w", err)
+	}
+	if err := m.open(ctx); err != nil {
 		return nil, err
 	}
-	if have, want, err := p.GetVersions(ctx); err != nil {
-		return nil, fmt.Errorf("db: migrate: %w", err)
-	} else if have > want {
-		return nil, ErrNewSchema
-	} else if have > 0 {
-		if err := checkSums(ctx, pool); err != nil {
-			return nil, err
-		}
+	err = m.run(ctx)
+	if len(m.applied) > 0 || err == nil {
+		err = errors.Join(err, m.recordSums(context.WithoutCancel(ctx), m.pool))
 	}
-	done, err := p.Up(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("db: migrate: %w", err)
-	}
-	var names []string
-	for _, r := range done {
-		names = append(names, path.Base(r.Source.Path))
-	}
-	return names, recordSums(ctx, pool)
+	return m.applied, err
 }
 
-func provider(pool *sql.DB, o ...goose.ProviderOption) (*goose.Provider, error) {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectPostgres, pool, sub, append(o, goose.WithDisableGlobalRegistry(true))...)
-}
-
-const sqlApplied = `select coalesce(max(version_id), 0) from goose_db_version where is_applied`
-
-// CheckSchema refuses a database that is not exactly at this program's schema.
-func (p *Pool) CheckSchema(ctx context.Context) error {
-	var have int64
-	if err := p.Get(ctx, &have, sqlApplied); err != nil {
-		if e := pq.As(err, "42P01"); e != nil { // undefined_table: never migrated
-			return ErrOldSchema
-		}
-		return fmt.Errorf("db: reading the schema's version: %w", err)
-	}
-	pr, err := provider(p.read.DB)
+// open looks at what there is.
+func (m *migration) open(ctx context.Context) error {
+	store, err := database.NewStore(database.DialectPostgres, goose.DefaultTablename)
 	if err != nil {
 		return err
 	}
-	sources := pr.ListSources()
-	want := sources[len(sources)-1].Version
+	extended, ok := store.(database.StoreExtender)
+	if !ok {
+		return errors.New("db: goose's store does not look for its table")
+	}
+	m.goose, err = goose.NewProvider(database.DialectCustom, m.pool, m.files,
+		goose.WithStore(floors{extended, m.schema}), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	have, want, err := m.goose.GetVersions(ctx)
 	switch {
-	case have < want:
-		return fmt.Errorf("%w (it is at %d, this program needs %d)", ErrOldSchema, have, want)
+	case err != nil:
+		return fmt.Errorf("db: migrate: %w", err)
 	case have > want:
-		return fmt.Errorf("%w (it is at %d, this program knows %d)", ErrNewSchema, have, want)
+		return ErrNewSchema
+	case have > 0:
+		return m.checkSums(ctx, m.pool)
 	}
-	return checkSums(ctx, p.read.DB)
+	return nil
 }
 
-// sums gives the SHA-256 of every migration by its file's name.
-func sums() (map[string]string, []string, error) {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
+// run applies what is missing, one after the other.
+func (m *migration) run(ctx context.Context) error {
+	all, err := m.goose.Status(ctx)
 	if err != nil {
-		return nil, nil, err
+		return fmt.Errorf("db: migrate: %w", err)
 	}
-	sort.Strings(files)
-	m := map[string]string{}
-	var names []string
-	for _, f := range files {
-		b, err := migrations.ReadFile(f)
-		if err != nil {
-			return nil, nil, err
+	for _, s := range all {
+		if s.State != goose.StatePending {
+			continue
 		}
-		h := sha256.Sum256(b)
-		m[path.Base(f)] = hex.EncodeToString(h[:])
-		names = append(names, path.Base(f))
-	}
-	return m, names, nil
-}
-
-const (
-	sqlSums    = `select name, sha256 from migration_sum`
-	sqlAddSums = `insert into migration_sum (name, sha256) select * from unnest($1::text[], $2::text[]) on conflict (name) do nothing`
-)
-
-func checkSums(ctx context.Context, pool *sql.DB) error {
-	want, _, err := sums()
-	if err != nil {
-		return err
-	}
-	rows, err := pool.QueryContext(ctx, sqlSums)
-	if err != nil {
-		return fmt.Errorf("db: reading the migrations' checksums: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name, sum string
-		if err := rows.Scan(&name, &sum); err != nil {
+		t := m.step(s.Source.Version)
+		if t.contracts && m.Expand {
+			m.Say(t.name + " contracts: it is left for when no older program runs")
+			return nil
+		}
+		if err := m.shutOut(ctx, t); err != nil {
 			return err
 		}
-		if w, ok := want[name]; ok && w != sum {
-			return fmt.Errorf("%w: %s", ErrForeignSchema, name)
+		if err := m.apply(ctx, t); err != nil {
+			return fmt.Errorf("db: migrate: %s: %w", t.name, err)
+		}
+		m.applied = append(m.applied, t.name)
+		m.Say("applied " + t.name)
+	}
+	return nil
+}
+
+// apply applies one migration, and waits for its locks in small sips.
+func (m *migration) apply(ctx context.Context, t *step) error {
+	for try := 1; ; try++ {
+		_, err := m.goose.UpTo(ctx, t.version)
+		if err == nil || try == ddlTries || pq.As(err, pqerror.LockNotAvailable) == nil {
+			return err
+		}
+		m.Say(fmt.Sprintf("%s waits for a lock that somebody holds, and lets others pass (%d)", t.name, try))
+		if err := m.breathe(ctx); err != nil {
+			return err
 		}
 	}
-	return rows.Err()
 }
 
-func recordSums(ctx context.Context, pool *sql.DB) error {
-	m, names, err := sums()
-	if err != nil {
-		return err
+func (m *migration) breathe(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(ddlBreath):
+		return nil
 	}
-	values := make([]string, len(names))
-	for i, n := range names {
-		values[i] = m[n]
-	}
-	tx, err := pool.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, sqlAddSums, pq.Array(names), pq.Array(values)); err != nil {
-		return fmt.Errorf("db: recording the migrations' checksums: %w", err)
-	}
-	return tx.Commit()
 }
 
-// SchemaSum names this program's schema: equal for equal migrations.
-func SchemaSum() (string, error) {
-	m, names, err := sums()
-	if err != nil {
-		return "", err
+// shutOut makes sure that no program runs that the migration does not work with,
+// and that none starts before Migrate ends: each holds a lock named by the newest
+// migration that it knows, see Attend.
+func (m *migration) shutOut(ctx context.Context, t *step) error {
+	if m.shut >= t.from {
+		return nil
 	}
-	h := sha256.New()
-	for _, n := range names {
-		fmt.Fprintln(h, n, m[n])
+	var before []int64
+	for _, s := range m.steps {
+		if s.version < t.from {
+			before = append(before, s.version)
+		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	for said := ""; ; {
+		var held int
+		if err := m.keeper.QueryRowContext(ctx, sqlShutOut, lockClass, pq.Array(before)).Scan(&held); err != nil {
+			return fmt.Errorf("db: are older programs running: %w", err)
+		}
+		if held == 0 {
+			m.shut = t.from
+			return nil
+		}
+		// Whoever is waited for may still be started again.
+		if err := m.letIn(ctx, before); err != nil {
+			return err
+		}
+		who, err := m.running(ctx, t.from)
+		if err != nil {
+			return err
+		}
+		if !m.Wait {
+			return fmt.Errorf("%w: %s takes programs that know %05d, and there %s", ErrStillRunning, t.name, t.from, who)
+		}
+		if who != said {
+			said = who
+			m.Say(fmt.Sprintf("%s waits: there %s", t.name, who))
+		}
+		if err := m.breathe(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// floors notes, in the transaction of each migration, which programs it works with.
+type floors struct {
+	database.StoreExtender
+	schema *schema
+}
+
+const sqlAddFloor = `insert into schema_floor (version, works_with) values ($1, $2)`
+
+// Insert is called after a migration's last statement.
+func (s floors) Insert(ctx context.Context, tx database.DBTxConn, r database.InsertRequest) error {
+	if err := s.StoreExtender.Insert(ctx, tx, r); err != nil || r.Version < floorsSince {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, sqlAddFloor, r.Version, s.schema.step(r.Version).from)
+	return err
 }

@@ -51,7 +51,7 @@ func newDatabase(t *testing.T, plainOwner bool) (admin *sql.DB, name, owner stri
 
 func migrate(t *testing.T, url string) []string {
 	t.Helper()
-	names, err := db.Migrate(t.Context(), url)
+	names, err := db.Migrate(t.Context(), url, db.MigrateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestMigrateTakesTurns(t *testing.T) {
 	ended := make(chan result, n)
 	for range n {
 		go func() {
-			names, err := db.Migrate(t.Context(), u)
+			names, err := db.Migrate(t.Context(), u, db.MigrateOptions{})
 			ended <- result{names, err}
 		}()
 	}
@@ -148,7 +148,7 @@ func TestASchemaThatDoesNotFit(t *testing.T) {
 			t.Errorf("%s: %v does not say which", test.name, err)
 		}
 		if test.migrate != nil {
-			if names, err := db.Migrate(t.Context(), u); !errors.Is(err, test.migrate) || len(names) != 0 {
+			if names, err := db.Migrate(t.Context(), u, db.MigrateOptions{}); !errors.Is(err, test.migrate) || len(names) != 0 {
 				t.Errorf("%s: migrated %v, %v, want %v", test.name, names, err, test.migrate)
 			}
 		}

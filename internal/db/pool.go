@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"strings"
 	"sync"
@@ -55,6 +56,8 @@ type Options struct {
 	Silence  time.Duration    // how long the server may say nothing before it counts as lost; 0: 15 s
 	Role     string           // "": AppRole. Migrations run as the URL's own user
 	App      string           // application_name, "": tuma
+
+	Migrations fs.FS // a folder's, that the program knows; nil: those that are built in
 }
 
 // Pool holds four sets of connections: one for transactions that write, one
@@ -70,9 +73,13 @@ type Pool struct {
 	stop                     context.CancelFunc
 	keeping                  sync.WaitGroup
 	listenDSN                string
+	options                  Options
+	schema                   *schema
+	attends                  *attendance // nil: the program does not
 }
 
-// Open connects and pings. It does not look at the schema; see CheckSchema.
+// Open connects and pings. It does not look at the schema; see Attend and
+// CheckSchema.
 func Open(ctx context.Context, o Options) (*Pool, error) {
 	if o.Own == nil {
 		o.Own = time.Now
@@ -89,7 +96,11 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if o.Silence == 0 {
 		o.Silence = ioTimeout
 	}
-	p := &Pool{now: o.Now, listenDSN: o.URL, writes: make(chan struct{}, o.MaxConns), batches: make(chan struct{}, o.Batches)}
+	known, err := readSchema(o.Migrations)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{now: o.Now, listenDSN: o.URL, writes: make(chan struct{}, o.MaxConns), batches: make(chan struct{}, o.Batches), options: o, schema: known}
 	var errs [4]error
 	// Preparing a statement takes a second connection beside the transaction's.
 	p.write, errs[0] = connect(o, o.MaxConns+1, nil, true)
@@ -193,7 +204,11 @@ func (p *Pool) Close() error {
 		p.stop()
 		p.keeping.Wait()
 	}
-	return errors.Join(p.write.Close(), p.read.Close(), p.batch.Close(), p.long.Close())
+	var left error
+	if p.attends != nil {
+		left = p.attends.close()
+	}
+	return errors.Join(left, p.write.Close(), p.read.Close(), p.batch.Close(), p.long.Close())
 }
 
 // Stats tells how the pool's sets of connections are used, by name.

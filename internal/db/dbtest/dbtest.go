@@ -118,7 +118,7 @@ func (c *cluster) makeTemplate(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := db.Migrate(ctx, c.url(work)); err != nil {
+	if _, err := db.Migrate(ctx, c.url(work), db.MigrateOptions{}); err != nil {
 		return err
 	}
 	_, err = conn.ExecContext(ctx, "alter database "+work+" rename to "+template)
