@@ -29,7 +29,7 @@ type commands struct {
 	Simulate  simulateCommand  `cmd:"" help:"A country in a box: people, faults, and the proof from outside."`
 	Reconcile reconcileCommand `cmd:"" help:"Compare people's own accounts with the books."`
 	Torture   tortureCommand   `cmd:"" help:"Break everything around the book and prove that it holds."`
-	Rehearse  rehearseCommand  `cmd:"" help:"Practise the bad day: a restore, a failover."`
+	Rehearse  rehearseCommand  `cmd:"" help:"Practise what must not go wrong: a restore, a failover, an upgrade."`
 	Attack    attackCommand    `cmd:"" help:"Attack an installation of its own and prove that it holds."`
 	Agent     agentCommand     `cmd:"" help:"Create agents."`
 	Till      tillCommand      `cmd:"" help:"Create tills."`

@@ -20,6 +20,8 @@ import (
 type rehearseCommand struct {
 	Restore  rehearseRestore  `cmd:"" help:"Lose the database under load, restore it from a backup and its archived log to an instant, and compare it with what callers know."`
 	Failover rehearseFailover `cmd:"" help:"Lose the primary under load, promote the synchronous standby, and compare it with what callers know."`
+	Upgrade  rehearseUpgrade  `cmd:"" help:"Replace the program by its next version under load, and compare it with what people know."`
+	Stage    rehearseStage    `cmd:"" hidden:"" help:"Set up tills for a rehearsal."`
 }
 
 // rehearsing says how much goes on meanwhile.

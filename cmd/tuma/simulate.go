@@ -260,14 +260,25 @@ func (s *simulation) setUp(ctx context.Context) ([]people.Till, error) {
 		return nil, err
 	}
 	defer books.close()
+	dice := s.dice(1)
+	return openTills(ctx, books, s.Agents, func(i int) money.Amount {
+		if dice.IntN(20) == 0 && i > 0 {
+			return 5_000_00
+		}
+		return money.Amount(s.Customers/s.Agents+100) * 20_000_00
+	})
+}
+
+// openTills makes tills with their operators, and the two people who issue their
+// float.
+func openTills(ctx context.Context, books *service, n int, float func(i int) money.Amount) ([]people.Till, error) {
 	for name, role := range map[string]string{demoMaker: "maker", demoChecker: "checker"} {
 		if err := books.agents.CreateStaff(ctx, name, demoPassword, role); err != nil {
 			return nil, err
 		}
 	}
-	dice := s.dice(1)
 	var tills []people.Till
-	for i := range s.Agents {
+	for i := range n {
 		t := people.Till{Number: fmt.Sprint(200001 + i), Name: "Shop " + letters(i), Operator: fmt.Sprintf("+2547200%05d", i), PIN: demoPIN}
 		pin, err := books.accounts.PINs().Seal(t.PIN)
 		if err != nil {
@@ -284,11 +295,7 @@ func (s *simulation) setUp(ctx context.Context) ([]people.Till, error) {
 		}); err != nil {
 			return nil, err
 		}
-		float := money.Amount(s.Customers/s.Agents+100) * 20_000_00
-		if dice.IntN(20) == 0 && i > 0 {
-			float = 5_000_00
-		}
-		id, err := books.agents.RequestFloat(ctx, demoMaker, t.Number, float, "SIM-"+t.Number)
+		id, err := books.agents.RequestFloat(ctx, demoMaker, t.Number, float(i), "SIM-"+t.Number)
 		if err != nil {
 			return nil, err
 		}
@@ -352,7 +359,7 @@ func (s *simulation) settle(ctx context.Context) (*report, error) {
 	}
 	defer books.close()
 	fmt.Fprintln(os.Stderr, "waiting for the last SMS")
-	if err := s.quiet(ctx, books); err != nil {
+	if err := atRest(ctx, books.pool); err != nil {
 		return nil, err
 	}
 	if err := s.history.Flush(); err != nil {
@@ -389,10 +396,11 @@ select (select count(*) from owed) + (select count(*) from notice where status i
 // sent leaves leases of a minute.
 const quietLimit = 4 * time.Minute
 
-func (s *simulation) quiet(ctx context.Context, books *service) error {
+// atRest waits until nothing is owed to anybody.
+func atRest(ctx context.Context, pool *db.Pool) error {
 	for until := time.Now().Add(quietLimit); ; time.Sleep(200 * time.Millisecond) {
 		var left int
-		if err := books.pool.Get(ctx, &left, sqlAtRest); err != nil {
+		if err := pool.Get(ctx, &left, sqlAtRest); err != nil {
 			return err
 		}
 		if left == 0 {

@@ -41,7 +41,19 @@ const (
 
 // openSite starts everything but the processes of the service. late is how late
 // a late COMMIT comes.
-func openSite(ctx context.Context, dir string, settings map[string]string, late func() time.Duration) (_ *site, err error) {
+func openSite(ctx context.Context, dir string, settings map[string]string, late func() time.Duration) (*site, error) {
+	s, err := openBareSite(ctx, dir, settings, late)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.server.migrate(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// openBareSite is openSite with an empty database, for another program's schema.
+func openBareSite(ctx context.Context, dir string, settings map[string]string, late func() time.Duration) (_ *site, err error) {
 	s := &site{dir: dir}
 	defer func() {
 		if err != nil {
@@ -117,8 +129,14 @@ func siteSettings(databaseURL, redisURL string, more map[string]string) (map[str
 
 // open starts so many more processes of the service, and waits until all answer.
 func (s *site) open(ctx context.Context, n int, set map[string]string) error {
+	return s.openShared(ctx, n, set, "", nil)
+}
+
+// openShared is open for another program, "" for this one, whose processes share
+// a socket; nil: each opens its own.
+func (s *site) openShared(ctx context.Context, n int, set map[string]string, program string, socket *os.File) error {
 	for range n {
-		t := &instance{name: fmt.Sprintf("serve-%d", len(s.instances)+1), dir: s.dir, set: set, ready: make(chan struct{})}
+		t := &instance{name: fmt.Sprintf("serve-%d", len(s.instances)+1), dir: s.dir, set: set, socket: socket, program: program, ready: make(chan struct{})}
 		if s.clocks {
 			if err := t.withClock(); err != nil {
 				return err
@@ -157,15 +175,17 @@ func (s *site) close() error {
 type instance struct {
 	name, dir string
 	set       map[string]string
-	clock     string // file that says how far off its clock is; "": it has the machine's
+	clock     string   // file that says how far off its clock is; "": it has the machine's
+	socket    *os.File // that it is handed, as by systemd; nil: it opens one
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd
-	base  string        // http://...
-	admin string        // likewise, for the operator
-	ready chan struct{} // closed while it answers
-	ended bool          // it is to stay ended
-	gone  chan struct{} // closed when run has returned
+	mu      sync.Mutex
+	program string // its path; "": this one
+	cmd     *exec.Cmd
+	base    string        // http://...
+	admin   string        // likewise, for the operator
+	ready   chan struct{} // closed while it answers
+	ended   bool          // it is to stay ended
+	gone    chan struct{} // closed when run has returned
 }
 
 // run keeps the process alive until ctx ends or end is called.
@@ -193,18 +213,29 @@ var siteReadyLine = regexp.MustCompile(`(?m)(?:^admin (http://\S+)\n)?^ready (ht
 
 // live is one process from its start to its end.
 func (t *instance) live() {
-	self, err := os.Executable()
-	if err != nil {
-		return
+	t.mu.Lock()
+	program := t.program
+	t.mu.Unlock()
+	if program == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return
+		}
+		program = self
 	}
 	log, err := os.OpenFile(filepath.Join(t.dir, t.name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return
 	}
 	defer log.Close()
-	cmd := exec.Command(self, "serve")
+	args := []string{"serve"}
 	if t.clock != "" {
-		cmd = exec.Command(self, "torture", "serve", "--clock", t.clock)
+		args = []string{"torture", "serve", "--clock", t.clock}
+	}
+	cmd := exec.Command(program, args...)
+	if t.socket != nil { // its number, which must stand in its environment, is known late
+		cmd = exec.Command("/bin/sh", append([]string{"-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"`, program}, args...)...)
+		cmd.ExtraFiles = []*os.File{t.socket}
 	}
 	cmd.Env = os.Environ()
 	for k, v := range t.set {
@@ -330,6 +361,15 @@ func (t *instance) again(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// become has the process replaced by another program, "" for this one, as an
+// operator would, and waits until that answers.
+func (t *instance) become(ctx context.Context, program string) error {
+	t.mu.Lock()
+	t.program = program
+	t.mu.Unlock()
+	return t.again(ctx)
 }
 
 func last(b []byte, n int) string { return strings.TrimSpace(string(b[max(0, len(b)-n):])) }

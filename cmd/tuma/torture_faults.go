@@ -57,14 +57,16 @@ func startMortal(ctx context.Context, dir string, settings map[string]string, c 
 	if err := m.start(ctx); err != nil {
 		return nil, err
 	}
-	err := m.pg.EnsureDatabase(ctx, "tuma")
-	if err == nil {
-		_, err = db.Migrate(ctx, m.url(), db.MigrateOptions{})
-	}
-	if err != nil {
+	if err := m.pg.EnsureDatabase(ctx, "tuma"); err != nil {
 		return nil, errors.Join(err, m.stop())
 	}
 	return m, nil
+}
+
+// migrate brings it to this program's schema.
+func (m *mortal) migrate(ctx context.Context) error {
+	_, err := db.Migrate(ctx, m.url(), db.MigrateOptions{})
+	return err
 }
 
 func (m *mortal) start(ctx context.Context) (err error) {
