@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -234,15 +235,19 @@ func (u *upgrade) verdict(ctx context.Context) error {
 	return nil
 }
 
-// ask runs a command of one of the programs to its end, and gives its output; an
-// error has what it said of it.
+// ask runs a command of one of the programs on the installation.
 func (u *upgrade) ask(ctx context.Context, program string, args ...string) (string, error) {
+	set := maps.Clone(u.set)
+	set["TUMA_DATABASE_URL"] = u.site.server.url()
+	return command(ctx, program, set, args...)
+}
+
+// command runs a command of a program to its end, and gives its output; an error
+// has what it said of it.
+func command(ctx context.Context, program string, set map[string]string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = os.Environ()
-	for k, v := range u.set {
-		if k == "TUMA_DATABASE_URL" {
-			v = u.site.server.url()
-		}
+	for k, v := range set {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
 	var out, errs bytes.Buffer

@@ -77,6 +77,13 @@ func TestRehearseUpgrade(t *testing.T) {
 			t.Errorf("status %d\n%s%s", r.status, r.out, r.errors)
 		}
 	})
+	t.Run("as a fault among people", func(t *testing.T) {
+		t.Parallel()
+		s, status, said := simulate(t, t.TempDir(), "--customers", "30", "--agents", "2", "--rate", "15", "--duration", "5s", "--speed", "200", "--faults", "upgrade", "--every", "500ms", "--new", next)
+		if status != 0 || s.Faults[upgradeFault] == 0 || s.Reconciled.problems() != 0 || s.Reconciled.OK == 0 {
+			t.Errorf("status %d %+v\n%s", status, s, said)
+		}
+	})
 	t.Run("a process alone", func(t *testing.T) {
 		t.Parallel()
 		r := rehearse(t, "upgrade", "--old", os.Args[0], "--new", next, "--seconds", "0.5", "--customers", "20", "--plant", "alone")

@@ -38,6 +38,7 @@ type simulateCommand struct {
 	Faults    []string      `placeholder:"LIST" help:"Kinds of faults, or all: see the list with --faults help."`
 	Every     time.Duration `default:"10s" help:"Between two faults, on the average."`
 	Disk      int           `placeholder:"MB" help:"Keep the installation's data on a disk of this size of its own, so that it can be full: a tmpfs, which needs root. 1000 will do."`
+	New       string        `type:"existingfile" placeholder:"PATH" help:"The next version of this program, for the fault upgrade."`
 	Instances int           `default:"2" help:"Processes of the service."`
 	Fraud     float64       `default:"0.005" help:"Part of the sessions that are begun by somebody who is up to no good."`
 	Brakes    string        `placeholder:"FILE" type:"existingfile" help:"Changes to the rules against fraud, as TUMA_BRAKES."`
@@ -52,7 +53,7 @@ func (c *simulateCommand) Run(ctx context.Context) (err error) {
 	if len(c.Faults) == 1 && c.Faults[0] == "help" {
 		return printFaults(os.Stdout)
 	}
-	kinds, err := faultKinds(c.Faults, c.Disk > 0)
+	kinds, err := faultKinds(c.Faults, c.cannot())
 	if err != nil {
 		return err
 	}

@@ -135,6 +135,20 @@ var allFaults = []fault{
 		}
 		return s.site.server.revive(context.WithoutCancel(ctx))
 	}},
+	{upgradeFault, "F15: the schema is expanded, and a process becomes the next version, or this one again (with --new)", func(ctx context.Context, s *simulation, d *rand.Rand) error {
+		if s.New == "" {
+			return nil
+		}
+		ctx = context.WithoutCancel(ctx)
+		if _, err := command(ctx, s.New, map[string]string{"TUMA_DATABASE_URL": s.site.server.url()}, "migrate", "--expand"); err != nil {
+			return err
+		}
+		i, program := s.site.instances[d.IntN(len(s.site.instances))], s.New
+		if i.is(program) {
+			program = ""
+		}
+		return i.become(ctx, program)
+	}},
 	{"bad-sms", "F13: for five seconds the SMS provider answers 429, 500 or nothing, or takes a message and then says nothing", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
 		s.provider.bad.Store(500)
 		defer s.provider.bad.Store(0)
@@ -157,16 +171,31 @@ func printFaults(w io.Writer) error {
 	return nil
 }
 
-// faultKinds finds the faults of these names; "all" is every one.
-// What needs a disk of its own is left out of all where there is none.
-func faultKinds(names []string, disk bool) ([]fault, error) {
+// upgradeFault is the fault that needs another program.
+const upgradeFault = "upgrade"
+
+// cannot are the faults that cannot be done, and what they need.
+func (c *simulateCommand) cannot() map[string]string {
+	needs := map[string]string{}
+	if c.Disk == 0 {
+		needs[fullDisk] = "a disk that can be filled: --disk 1000"
+	}
+	if c.New == "" {
+		needs[upgradeFault] = "the next version of the program: --new PATH"
+	}
+	return needs
+}
+
+// faultKinds finds the faults of these names; "all" is every one but those that
+// cannot be done.
+func faultKinds(names []string, cannot map[string]string) ([]fault, error) {
 	var kinds []fault
 	for _, name := range names {
 		if name == "all" {
-			return slices.DeleteFunc(slices.Clone(allFaults), func(f fault) bool { return f.name == fullDisk && !disk }), nil
+			return slices.DeleteFunc(slices.Clone(allFaults), func(f fault) bool { return cannot[f.name] != "" }), nil
 		}
-		if name == fullDisk && !disk {
-			return nil, fmt.Errorf("%s needs a disk that can be filled: --disk 1000", fullDisk)
+		if needs := cannot[name]; needs != "" {
+			return nil, fmt.Errorf("%s needs %s", name, needs)
 		}
 		i := slices.IndexFunc(allFaults, func(f fault) bool { return f.name == name })
 		if i < 0 {

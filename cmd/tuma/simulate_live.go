@@ -138,8 +138,8 @@ func (v view) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 			v.stop()
 			return v, nil
 		}
-		if len(key) == 1 && key[0] >= 'a' && int(key[0]-'a') < len(allFaults) {
-			v.s.byHand(allFaults[key[0]-'a'])
+		if i := strings.Index(faultKeys, key); len(key) == 1 && i >= 0 && i < len(allFaults) {
+			v.s.byHand(allFaults[i])
 		}
 	}
 	return v, nil
@@ -180,7 +180,7 @@ func (v view) View() tea.View {
 	line("faults: %d so far, now %s", done, under)
 	line("")
 	for i, x := range allFaults {
-		line("  %c  %s", 'a'+i, x.name)
+		line("  %c  %s", faultKeys[i], x.name)
 	}
 	line("")
 	line("a letter does that fault at once; q ends the traffic and compares the books")
@@ -189,6 +189,9 @@ func (v view) View() tea.View {
 	w.AltScreen = true
 	return w
 }
+
+// faultKeys do the faults, in their order; q is for the end.
+const faultKeys = "abcdefghijklmnoprstuvwxyz"
 
 // most lists the largest counts.
 func most(n map[string]int64, k int) string {

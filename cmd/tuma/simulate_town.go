@@ -12,8 +12,7 @@ import (
 
 // openTown offers the faults on the town's page.
 func (s *simulation) openTown() error {
-	disk := s.Disk > 0
-	kinds, err := faultKinds([]string{"all"}, disk)
+	kinds, err := faultKinds([]string{"all"}, s.cannot())
 	if err != nil {
 		return err
 	}
@@ -22,7 +21,7 @@ func (s *simulation) openTown() error {
 		offered = append(offered, simulator.Fault{Name: f.name, What: f.what})
 	}
 	return s.network.Town().Offer(offered, func(name string) error {
-		chosen, err := faultKinds([]string{name}, disk)
+		chosen, err := faultKinds([]string{name}, s.cannot())
 		if err != nil {
 			return err
 		}

@@ -366,10 +366,20 @@ func (t *instance) again(ctx context.Context) error {
 // become has the process replaced by another program, "" for this one, as an
 // operator would, and waits until that answers.
 func (t *instance) become(ctx context.Context, program string) error {
+	if _, err := t.address(ctx); err != nil { // it may be starting
+		return err
+	}
 	t.mu.Lock()
 	t.program = program
 	t.mu.Unlock()
 	return t.again(ctx)
+}
+
+// is tells whether it is of this program.
+func (t *instance) is(program string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.program == program
 }
 
 func last(b []byte, n int) string { return strings.TrimSpace(string(b[max(0, len(b)-n):])) }

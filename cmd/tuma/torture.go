@@ -200,6 +200,9 @@ func (t *torture) stage(ctx context.Context, settings map[string]string) (err er
 	if t.server, err = startMortal(ctx, t.dir, settings, t.cutter); err != nil {
 		return errors.Join(err, t.cutter.listener.Close())
 	}
+	if err := t.server.migrate(ctx); err != nil {
+		return errors.Join(err, t.leave())
+	}
 	t.key = make([]byte, 32)
 	rand.Read(t.key)
 	if err := t.prepare(ctx, t.key); err != nil {

@@ -161,7 +161,7 @@ func TestTownOfASimulation(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode
 	}
-	kinds, err := faultKinds([]string{"all"}, false)
+	kinds, err := faultKinds([]string{"all"}, (&simulateCommand{}).cannot())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestTownOfASimulation(t *testing.T) {
 	if status := press("kill-app"); status != http.StatusConflict {
 		t.Errorf("one more than can wait: %d", status)
 	}
-	for _, name := range []string{"all", "help", "", fullDisk} {
+	for _, name := range []string{"all", "help", "", fullDisk, upgradeFault} {
 		if status := press(name); status != http.StatusNotFound {
 			t.Errorf("%q: %d", name, status)
 		}
