@@ -226,13 +226,14 @@ func TestMigrationsLetOthersPass(t *testing.T) {
 	}
 }
 
-// An index on a table in use is made without a transaction.
+// An index on a table in use is made without a transaction, and waits for others
+// as long as it takes: nobody stands behind it.
 func TestExpandWithoutATransaction(t *testing.T) {
 	t.Parallel()
 	admin, _, u := newDatabase(t, false)
 	migrate(t, u)
 	attend(t, program(t, u, nil))
-	const text = "-- +goose NO TRANSACTION\n-- +goose Up\n-- +tuma expand from 00027\ndrop index concurrently if exists by_name;\ncreate index concurrently by_name on till (name);\n"
+	const text = "-- +goose NO TRANSACTION\n-- +goose Up\n-- +tuma expand from 00027\nset lock_timeout = '10min';\ndrop index concurrently if exists by_name;\ncreate index concurrently by_name on till (name);\nreset lock_timeout;\n"
 	if _, err := db.Migrate(t.Context(), u, db.MigrateOptions{Migrations: newer(t, map[string]string{"00090_index.sql": text})}); err != nil {
 		t.Fatal(err)
 	}
