@@ -1,4 +1,5 @@
 -- +goose Up
+-- +tuma expand from 00027
 -- Brakes that measure behaviour by its own past instead of by a fixed number.
 
 -- When somebody last gave a wrong PIN: a wrong one long after another is not the
@@ -41,7 +42,6 @@ create table brake_review (
     note  text        not null,
     constraint word_is_known check (word in ('fine', 'fraud', 'released'))
 );
-create index brake_event_by_time on brake_event (at);
 
 grant select, insert, update on pin_minute, pin_pause to tuma_app;
 grant select, insert on brake_review to tuma_app;
