@@ -37,6 +37,12 @@ where l.locktype = 'advisory' and l.classid::bigint = $1 and l.objid::bigint < $
 order by a.backend_start`
 )
 
+// attendSettings have the server ask a silent client whether it is still there, so
+// that a machine without power is forgotten within a minute.
+var attendSettings = map[string]string{
+	"default_transaction_read_only": "on", "tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
+}
+
 // attendance is a program's mark in the database for as long as it runs: a
 // connection that holds a shared lock, which ends when the process does.
 type attendance struct {
@@ -62,7 +68,7 @@ func (p *Pool) Attend(ctx context.Context, outdated func(error)) error {
 	}
 	o.App = fmt.Sprintf("tuma %05d %s:%d", p.schema.newest(), host, os.Getpid())
 	a := &attendance{schema: p.schema, ended: make(chan struct{})}
-	if a.pool, err = connect(o, 1, map[string]string{"default_transaction_read_only": "on"}, false); err != nil {
+	if a.pool, err = connect(o, 1, attendSettings, false); err != nil {
 		return err
 	}
 	if err = a.look(ctx); err == nil {
