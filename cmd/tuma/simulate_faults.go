@@ -115,6 +115,10 @@ var allFaults = []fault{
 		rest(ctx, time.Duration(3000+d.IntN(5000))*time.Millisecond)
 		return i.setClock(0)
 	}},
+	{"cramp-redis", "F7: Redis has no memory left to write with for one to three seconds", crampRedis},
+	{"spoil-redis", "F7: what is kept in Redis turns into something else", spoilRedis},
+	{"hold-rows", "F16: somebody's idle transaction holds hundreds of accounts' rows for one to four seconds", holdRows},
+	{"take-connections", "F16: somebody takes all connections that PostgreSQL has left for two to four seconds", takeConnections},
 	{"odd-gateway", "F11: for five seconds a third of the requests come twice, late or out of order", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
 		s.front.odd.Store(333)
 		defer s.front.odd.Store(0)
@@ -166,7 +170,7 @@ func rest(ctx context.Context, d time.Duration) {
 
 func printFaults(w io.Writer) error {
 	for _, f := range allFaults {
-		fmt.Fprintf(w, "%-15s %s\n", f.name, f.what)
+		fmt.Fprintf(w, "%-17s %s\n", f.name, f.what)
 	}
 	return nil
 }
