@@ -2,19 +2,22 @@ package main
 
 import (
 	"context"
-	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
+	"net"
+	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tuma/internal/db"
 )
 
 // Faults that are done from within PostgreSQL and Redis, as somebody with a
 // console there would do them. A server that is away at the moment has the fault
-// already, so these report nothing but what is a mistake of their own.
+// already, so these report no errors of the server.
 
 // heldRows are how many accounts a careless session locks at once: with the
 // house's among them, some of every batch.
@@ -22,64 +25,54 @@ const heldRows = 300
 
 // holdRows locks accounts and goes for a coffee, in a transaction that is idle.
 func holdRows(ctx context.Context, s *simulation, d *rand.Rand) error {
-	dba, err := sql.Open("postgres", s.site.server.url())
+	pool, err := db.Open(ctx, db.Options{URL: s.site.server.url(), Role: tortureOwner, App: "tuma simulate", MaxConns: 1})
 	if err != nil {
-		return err
+		return nil
 	}
-	defer dba.Close()
-	tx, err := dba.BeginTx(ctx, nil)
-	if err != nil {
-		return away(err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, `select id from account where id in (select id from account order by random() limit $1) order by id for update`, heldRows); err != nil {
-		return away(err)
-	}
-	rest(ctx, time.Duration(1000+d.IntN(3000))*time.Millisecond)
+	defer pool.Close()
+	var held []int64
+	pool.InTx(ctx, func(tx *db.Tx) error {
+		if err := tx.Select(ctx, &held, `select id from account where id in (select id from account order by random() limit $1) order by id for update`, heldRows); err != nil {
+			return err
+		}
+		rest(ctx, time.Duration(1000+d.IntN(3000))*time.Millisecond)
+		return nil
+	})
 	return nil
 }
 
 // manyConnections are more than PostgreSQL has for everybody.
 const manyConnections = 1000
 
-// takeConnections takes all connections that PostgreSQL has left.
+// takeConnections takes all connections that PostgreSQL has left, by callers who
+// say hello and never tell their password.
 func takeConnections(ctx context.Context, s *simulation, d *rand.Rand) error {
-	dba, err := sql.Open("postgres", s.site.server.url())
+	u, err := url.Parse(s.site.server.url())
 	if err != nil {
 		return err
 	}
-	defer dba.Close()
+	hello := []byte("\x00\x00\x00\x00\x00\x03\x00\x00user\x00" + u.User.Username() + "\x00\x00")
+	binary.BigEndian.PutUint32(hello, uint32(len(hello)))
 	for range manyConnections {
-		c, err := dba.Conn(ctx)
-		if sqlState(err) == "53300" {
+		c, err := net.DialTimeout("tcp", u.Host, time.Second)
+		if err != nil {
+			return nil
+		}
+		defer c.Close()
+		answer := make([]byte, 1)
+		c.SetDeadline(time.Now().Add(time.Second))
+		if _, err := c.Write(hello); err != nil {
+			return nil
+		}
+		if _, err := c.Read(answer); err != nil {
+			return nil
+		}
+		if answer[0] == 'E' { // and not 'R', which asks for the password
 			rest(ctx, time.Duration(2000+d.IntN(2000))*time.Millisecond)
 			return nil
 		}
-		if err != nil {
-			return away(err)
-		}
-		defer c.Close()
 	}
 	return fmt.Errorf("PostgreSQL has more than %d connections to give", manyConnections)
-}
-
-// away keeps an error that is not the server's absence: a statement of ours that
-// is wrong (class 42).
-func away(err error) error {
-	if strings.HasPrefix(sqlState(err), "42") {
-		return err
-	}
-	return nil
-}
-
-func sqlState(err error) string {
-	if e, ok := errors.AsType[interface {
-		error
-		SQLState() string
-	}](err); ok {
-		return e.SQLState()
-	}
-	return ""
 }
 
 // crampRedis gives Redis no memory to write with.
