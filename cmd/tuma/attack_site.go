@@ -86,6 +86,7 @@ func (a *attack) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	set["TUMA_DATABASE_URL"], set["TUMA_REDIS_URL"] = a.site.server.url(), a.site.redis.direct() // nothing is to be cut here
 	if a.Plant {
 		set["TUMA_USSD_ALLOW"], set["TUMA_SMS_ALLOW"] = "127.0.0.0/8", "127.0.0.0/8"
 	}
@@ -105,7 +106,7 @@ func (a *attack) open(ctx context.Context) (err error) {
 	if a.pool, err = db.Open(ctx, db.Options{URL: a.site.server.url(), App: "tuma attack", MaxConns: 2}); err != nil {
 		return err
 	}
-	options, err := redis.ParseURL(a.site.redis.url())
+	options, err := redis.ParseURL(a.site.redis.direct())
 	if err != nil {
 		return err
 	}

@@ -426,6 +426,13 @@ func (l *lame) url() string {
 	return u.String()
 }
 
+// direct is its address past the proxy.
+func (l *lame) direct() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.URL()
+}
+
 // restart ends it, and with it everything that it remembers, and starts it again.
 func (l *lame) restart(ctx context.Context) error {
 	l.mu.Lock()
