@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +29,8 @@ type Customer struct {
 	ResetAt  time.Time
 	Frozen   bool
 	Wallet   ledger.AccountID
+
+	beside *Customer // who was read with him
 }
 
 // ErrNoCustomer says that nobody is registered at a number.
@@ -51,7 +52,7 @@ type customerRow struct {
 }
 
 const sqlCustomer = `
-select c.id, s.msisdn, c.name, c.id_number, c.lang, c.tier, c.frozen, c.wallet, c.pin, p.key_id, p.salt, p.mac, p.tries,
+select c.id, s.msisdn, c.name, c.id_number, c.lang, c.tier, c.frozen, c.wallet, c.pin, p.key_id, p.tries,
     coalesce(p.moved_at, 'epoch') as moved_at, coalesce(p.reset_at, 'epoch') as reset_at
 from sim s join customer c on c.id = s.customer join pin p on p.id = c.pin`
 
@@ -60,28 +61,65 @@ func (s *Service) ByPhone(ctx context.Context, n phone.Number) (Customer, error)
 	return s.customer(ctx, sqlCustomer+` where s.msisdn = $1`, string(n))
 }
 
+// ByPhoneBeside is ByPhone, and reads in the same look who is at another number, if
+// anybody is: the customer is about to look him up or to pay him. What comes of
+// that is decided by the book, as ever.
+func (s *Service) ByPhoneBeside(ctx context.Context, n, other phone.Number) (Customer, error) {
+	if other == "" || other == n {
+		return s.ByPhone(ctx, n)
+	}
+	list, err := s.customers(ctx, sqlCustomer+` where s.msisdn in ($1, $2)`, string(n), string(other))
+	if err != nil {
+		return Customer{}, err
+	}
+	at := func(n phone.Number) int { return slices.IndexFunc(list, func(c Customer) bool { return c.Phone == n }) }
+	i, j := at(n), at(other)
+	if i < 0 {
+		return Customer{}, ErrNoCustomer
+	}
+	if j >= 0 {
+		list[i].beside = &list[j]
+	}
+	return list[i], nil
+}
+
 // ByID finds the customer with a number of ours; ErrNoCustomer.
 func (s *Service) ByID(ctx context.Context, id int64) (Customer, error) {
 	return s.customer(ctx, sqlCustomer+` where c.id = $1`, id)
 }
 
 func (s *Service) customer(ctx context.Context, query string, key any) (Customer, error) {
-	var r customerRow
-	err := s.pool.Get(ctx, &r, query, key)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Customer{}, ErrNoCustomer
+	list, err := s.customers(ctx, query, key)
+	if err == nil && len(list) == 0 {
+		err = ErrNoCustomer
 	}
-	if err != nil {
-		return Customer{}, fmt.Errorf("accounts: reading a customer: %w", err)
-	}
-	tier, err := s.tier(ctx, r.Tier)
 	if err != nil {
 		return Customer{}, err
 	}
+	return list[0], nil
+}
+
+func (s *Service) customers(ctx context.Context, query string, keys ...any) ([]Customer, error) {
+	var rows []customerRow
+	if err := s.pool.Select(ctx, &rows, query, keys...); err != nil {
+		return nil, fmt.Errorf("accounts: reading a customer: %w", err)
+	}
+	list := make([]Customer, len(rows))
+	for i, r := range rows {
+		tier, err := s.tier(ctx, r.Tier)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = r.customer(tier)
+	}
+	return list, nil
+}
+
+func (r customerRow) customer(tier Tier) Customer {
 	return Customer{
 		ID: r.ID, Phone: r.MSISDN, Name: r.Name, IDNumber: r.IDNumber, Lang: r.Lang, Tier: tier, Frozen: r.Frozen,
 		Wallet: ledger.AccountID(r.Wallet), PIN: PINID(r.PIN), PINState: r.state(), MovedAt: unlessNever(r.MovedAt), ResetAt: unlessNever(r.ResetAt),
-	}, nil
+	}
 }
 
 // unlessNever is an instant of the database, zero for the epoch.

@@ -48,16 +48,24 @@ func (s *Service) payee(ctx context.Context, payer Customer, payee phone.Number)
 	if payee == payer.Phone {
 		return Customer{}, Refuse("self")
 	}
+	if payer.beside != nil && payer.beside.Phone == payee {
+		return notFrozen(*payer.beside)
+	}
 	c, err := s.ByPhone(ctx, payee)
 	switch {
 	case errors.Is(err, ErrNoCustomer):
 		return Customer{}, Refuse("payee_unregistered", "number", s.country.Phone.National(payee))
 	case err != nil:
 		return Customer{}, err
-	case c.Frozen:
+	}
+	return notFrozen(c)
+}
+
+func notFrozen(payee Customer) (Customer, error) {
+	if payee.Frozen {
 		return Customer{}, Refuse("payee_frozen")
 	}
-	return c, nil
+	return payee, nil
 }
 
 func (s *Service) invite(ctx context.Context, payer Customer, to phone.Number) error {

@@ -14,6 +14,7 @@ import (
 	"tuma/accounts/ledger"
 	"tuma/internal/db"
 	"tuma/internal/money"
+	"tuma/internal/phone"
 )
 
 func TestSend(t *testing.T) {
@@ -357,4 +358,51 @@ func TestManySendAtOnce(t *testing.T) {
 		t.Errorf("baraka has %d, want %d", got, want)
 	}
 	w.proven()
+}
+
+// Payer and payee can be read in one look, and nothing else is different.
+func TestTwoCustomersInOneLook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	asha, baraka := w.customer("+254712000001", "Asha Juma", 2000*shilling), w.customer("+254712000002", "Baraka Otieno", 0)
+	look := func(other phone.Number) Customer {
+		t.Helper()
+		c, err := w.ByPhoneBeside(ctx, asha.Phone, other)
+		w.must(err)
+		plain := c
+		if plain.beside = nil; plain != asha {
+			t.Errorf("beside %s: %+v, want %+v", other, c, asha)
+		}
+		return c
+	}
+	const stranger = "+254712000009"
+	if c := look(baraka.Phone); c.beside == nil || *c.beside != baraka {
+		t.Errorf("%+v", c.beside)
+	}
+	for _, other := range []phone.Number{"", asha.Phone, stranger} {
+		if c := look(other); c.beside != nil {
+			t.Errorf("beside %q: %+v", other, c.beside)
+		}
+	}
+	if _, err := w.ByPhoneBeside(ctx, stranger, asha.Phone); !errors.Is(err, ErrNoCustomer) {
+		t.Error(err)
+	}
+	// Somebody else is paid than was read.
+	_, err := w.QuoteSend(ctx, look(baraka.Phone), stranger, 500*shilling)
+	w.refused(err, "payee_unregistered (number=0712000009)")
+	_, err = w.QuoteSend(ctx, look(baraka.Phone), asha.Phone, 500*shilling)
+	w.refused(err, "self")
+	_, err = w.Send(ctx, "ref", look(baraka.Phone), baraka.Phone, 500*shilling)
+	w.must(err)
+	// Who was frozen since is refused by the book.
+	before := look(baraka.Phone)
+	w.must(w.Freeze(ctx, baraka, true))
+	_, err = w.Send(ctx, "late", before, baraka.Phone, 500*shilling)
+	w.refused(err, "payee_frozen")
+	_, err = w.QuoteSend(ctx, look(baraka.Phone), baraka.Phone, 500*shilling)
+	w.refused(err, "payee_frozen")
+	if n := w.has(baraka.Wallet); n != 500_00 {
+		t.Errorf("%d", n)
+	}
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-
-	"tuma/internal/phone"
 )
 
 // Africa's Talking, whose convention half of the field follows.
@@ -54,7 +52,7 @@ func decodeATEvent(m message) (call, error) {
 	if !networkCodeShape.MatchString(m.fields["networkCode"]) {
 		return call{}, errors.New("networkCode must be at most 10 digits")
 	}
-	if c.From, err = phone.Parse(m.fields["phoneNumber"]); err != nil {
+	if c.From, err = m.seen.Parse(m.fields["phoneNumber"]); err != nil {
 		return call{}, errors.New("phoneNumber must be in international form, +254712000001")
 	}
 	return c, nil

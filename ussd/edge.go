@@ -52,6 +52,7 @@ type message struct {
 	fields  map[string]string
 	session string // in the path
 	code    string // our service code, for gateways that do not say it
+	seen    *phone.Seen
 }
 
 // has tells a field that is empty from one that is missing.
@@ -112,6 +113,7 @@ func Handler(m *Machine, name string, c callers.Callers) (http.Handler, error) {
 }
 
 type edge struct {
+	seen    phone.Seen
 	machine *Machine
 	dialect dialect
 	callers callers.Callers
@@ -143,7 +145,7 @@ func (e *edge) guard(t tail) http.HandlerFunc {
 			refuse(w, status, err.Error())
 			return
 		}
-		c, err := t.decode(message{fields: fields, session: r.PathValue("session"), code: e.machine.accounts.Country().ServiceCode})
+		c, err := t.decode(message{fields: fields, session: r.PathValue("session"), code: e.machine.accounts.Country().ServiceCode, seen: &e.seen})
 		if err == nil {
 			err = e.complete(r.Context(), &c)
 		}
@@ -388,8 +390,8 @@ func notPrintableASCII(c rune) bool { return c <= ' ' || c > '~' }
 
 // numberIn reads a number in international form; most gateways leave its plus
 // sign out.
-func numberIn(field, value string) (phone.Number, error) {
-	n, err := phone.Parse("+" + strings.TrimPrefix(value, "+"))
+func (m message) numberIn(field string) (phone.Number, error) {
+	n, err := m.seen.Parse("+" + strings.TrimPrefix(m.fields[field], "+"))
 	if err != nil {
 		return "", fmt.Errorf("%s must be in international form, 254712000001", field)
 	}
@@ -404,7 +406,7 @@ func (m message) latest(session, number, text string) (call, error) {
 	if c.Session, err = sessionIn(session, m.fields[session]); err != nil {
 		return call{}, err
 	}
-	if c.From, err = numberIn(number, m.fields[number]); err != nil {
+	if c.From, err = m.numberIn(number); err != nil {
 		return call{}, err
 	}
 	return c, nil

@@ -53,7 +53,7 @@ func decodeInfobipEnd(m message) (call, error) {
 	c := call{over: true, told: jsonAnswer(map[string]any{"responseExitCode": 200, "responseMessage": ""})}
 	var err error
 	if c.Session, err = sessionIn("session", m.session); err == nil && m.has("msisdn") {
-		c.From, err = numberIn("msisdn", m.fields["msisdn"])
+		c.From, err = m.numberIn("msisdn")
 	}
 	return c, err
 }

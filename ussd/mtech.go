@@ -29,7 +29,7 @@ func decodeMTech(m message) (call, error) {
 		return call{}, err
 	}
 	if m.fields["mobile_number"] != "" {
-		if c.From, err = numberIn("mobile_number", m.fields["mobile_number"]); err != nil {
+		if c.From, err = m.numberIn("mobile_number"); err != nil {
 			return call{}, err
 		}
 	}

@@ -32,7 +32,7 @@ func decodeSafaricom(m message) (call, error) {
 	if !m.has("USSD_PARAMS") {
 		return call{}, errors.New("USSD_PARAMS is missing; it is empty on the first request")
 	}
-	if c.From, err = numberIn("ORIG", m.fields["ORIG"]); err != nil {
+	if c.From, err = m.numberIn("ORIG"); err != nil {
 		return call{}, err
 	}
 	return c, nil

@@ -56,6 +56,7 @@ func RedisOptions(url string) (*redis.Options, error) {
 		o.PoolSize = defaultSteps // with fewer, steps that wait for a connection time out when many are answered at a time
 	}
 	o.MaxRetries = -1
+	o.Protocol = 2 // nothing of the third is used, and each answer would be searched for what the server pushes
 	return o, nil
 }
 

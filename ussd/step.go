@@ -167,7 +167,7 @@ func (s *Step) load(ctx context.Context) error {
 	var err error
 	switch s.As {
 	case AsCustomer:
-		if s.Customer, err = s.Accounts.ByPhone(ctx, s.From); errors.Is(err, accounts.ErrNoCustomer) {
+		if s.Customer, err = s.Accounts.ByPhoneBeside(ctx, s.From, s.Answers.Phone); errors.Is(err, accounts.ErrNoCustomer) {
 			return errGone
 		}
 	case AsOperator:

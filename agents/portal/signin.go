@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-redis/redis_rate/v10"
 
@@ -64,8 +65,15 @@ func (c *call) signInPage(status int, say string) error {
 	}})
 }
 
-// clip bounds what is shown again of what was keyed in.
-func clip(s string) string { return s[:min(len(s), 60)] }
+// clip bounds what is looked for and shown again of what was keyed in. It cuts
+// between two characters: half of one is no text.
+func clip(s string) string {
+	n := min(len(s), 60)
+	for n < len(s) && n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
 
 // signIn takes a number, and in a browser that its operator has used before the
 // PIN. Elsewhere the phone is proven first, by a code: nobody can lock an

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/jpeg"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -389,6 +390,13 @@ func TestWholeLog(t *testing.T) {
 	}
 	charles.get("/agents/staff/log?who=0722000001")
 	charles.wants(200, "operator_create", "operator 0722000001")
+	// What is too long is cut, and not in the middle of a character.
+	for n := range 5 {
+		charles.get("/agents/staff/log?what=" + url.QueryEscape(strings.Repeat("a", 56+n)+"\U0001F4B8"))
+		charles.wants(200)
+		charles.get("/agents/staff/log?who=" + url.QueryEscape(strings.Repeat("a", 56+n)+"\u00e9\u00e9"))
+		charles.wants(200)
+	}
 	charles.get("/agents/staff/log?day=yesterday")
 	charles.wants(422)
 	charles.get("/agents/staff/log?check=1")

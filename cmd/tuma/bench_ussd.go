@@ -21,7 +21,7 @@ type benchUSSD struct {
 	Callers    int           `default:"32" help:"Phones in a session at any moment."`
 	Customers  int           `default:"5000" help:"Registered customers, among whom the payments are spread."`
 	Way        string        `enum:"send,slip,back" default:"slip" help:"How people get to their payment: straight on, 5 hops; with a number that is mistyped first, 6; with a number that they take back when they see whose it is, 7."`
-	Duration   time.Duration `default:"20s" help:"How long to measure, after a warm-up of a tenth of it."`
+	Duration   time.Duration `default:"20s" help:"How long to measure, after a warm-up of a tenth of it, or of 5 s."`
 	Redis      string        `enum:"inprocess,server" default:"server" help:"Session store: an installed redis-server, or inprocess."`
 	Provider   string        `enum:"none,well,ill" default:"well" help:"An SMS provider on this machine that takes every message, one that fails in all ways at once, or none: notices go to the log."`
 	Statements bool          `help:"Print what PostgreSQL and Redis were asked, too; counting costs a little."`

@@ -28,6 +28,9 @@ var ways = map[string][]string{
 	"back": {"dial", "menu", "number", "back", "number", "amount", "PIN"},
 }
 
+// leastWarmUp is time for each connection to PostgreSQL to plan what it is asked.
+const leastWarmUp = 5 * time.Second
+
 // ussdLoad is a gateway with many phones in sessions at a time.
 type ussdLoad struct {
 	*benchUSSD
@@ -42,9 +45,9 @@ type ussdLoad struct {
 // caller is one phone after another, each making one payment.
 type caller struct {
 	*ussdLoad
-	client *http.Client
-	dice   *rand.Rand
-	id     int
+	wire *benchWire
+	dice *rand.Rand
+	id   int
 
 	hops              []*hdrhistogram.Histogram // of each hop of the way
 	payments, refused int64
@@ -55,16 +58,19 @@ func (l *ussdLoad) measure(ctx context.Context) (figures, error) {
 	if len(l.numbers) < 2*l.Callers {
 		return figures{}, fmt.Errorf("%d callers need %d customers or more", l.Callers, 2*l.Callers)
 	}
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: l.Callers, MaxConnsPerHost: l.Callers, DisableCompression: true}}
-	defer client.CloseIdleConnections()
-	warmUp := l.Duration / 10
+	warmUp := max(l.Duration/10, leastWarmUp)
 	callers := make([]*caller, l.Callers)
 	errs := make([]error, l.Callers)
 	running, stop := context.WithTimeout(ctx, warmUp+l.Duration)
 	defer stop()
 	var wg sync.WaitGroup
 	for i := range callers {
-		k := &caller{ussdLoad: l, client: client, id: i, dice: rand.New(rand.NewPCG(uint64(i), 334))}
+		wire, err := newBenchWire(l.address)
+		if err != nil {
+			return figures{}, err
+		}
+		defer wire.conn.Close()
+		k := &caller{ussdLoad: l, wire: wire, id: i, dice: rand.New(rand.NewPCG(uint64(i), 334))}
 		for range ways[l.Way] {
 			k.hops = append(k.hops, newHops())
 		}
@@ -103,13 +109,12 @@ func (l *ussdLoad) measure(ctx context.Context) (figures, error) {
 }
 
 func (k *caller) run(ctx context.Context) error {
-	for n := 0; ; n++ {
-		if err := k.pay(ctx, fmt.Sprintf("bench-%d-%d", k.id, n)); ctx.Err() != nil {
-			return nil
-		} else if err != nil {
+	for n := 0; ctx.Err() == nil; n++ {
+		if err := k.pay(ctx, fmt.Sprintf("bench-%d-%d", k.id, n)); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // pay makes one payment as a phone does.
@@ -121,6 +126,9 @@ func (k *caller) pay(ctx context.Context, session string) error {
 	amount := fmt.Sprintf("%d.%02d", 101+k.dice.IntN(399), k.dice.IntN(100))
 	text, way := "", ways[k.Way]
 	for i, kind := range way {
+		if ctx.Err() != nil {
+			return nil
+		}
 		input := ""
 		switch kind {
 		case "menu":
@@ -142,7 +150,7 @@ func (k *caller) pay(ctx context.Context, session string) error {
 			text += "*"
 		}
 		text += input
-		answer, err := k.hop(ctx, i, session, from, text)
+		answer, err := k.hop(i, session, from, text)
 		if err != nil {
 			return err
 		}
@@ -163,29 +171,14 @@ func (k *caller) pay(ctx context.Context, session string) error {
 }
 
 // hop is one request, the i-th of its payment.
-func (k *caller) hop(ctx context.Context, i int, session string, from phone.Number, text string) (string, error) {
+func (k *caller) hop(i int, session string, from phone.Number, text string) (string, error) {
 	body := "networkCode=63902&serviceCode=%2A334%23&sessionId=" + session + "&phoneNumber=" + url.QueryEscape(string(from)) + "&text=" + url.QueryEscape(text)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, k.address, strings.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", formType)
 	began := time.Now()
-	resp, err := k.client.Do(req)
-	if err != nil {
-		return "", err
+	answer, err := k.wire.post(body)
+	if err == nil && k.warm.Load() {
+		err = k.hops[i].RecordValue(max(1, time.Since(began).Microseconds()))
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if k.warm.Load() {
-		if err := k.hops[i].RecordValue(max(1, time.Since(began).Microseconds())); err != nil {
-			return "", err
-		}
-	}
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the service answered %d: %s", resp.StatusCode, b)
-	}
-	return string(b), err
+	return answer, err
 }
 
 // profile fetches a CPU profile of the service while it is being measured.

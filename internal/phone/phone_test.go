@@ -247,3 +247,27 @@ func BenchmarkNational(b *testing.B) {
 		c.National("+254712000001")
 	}
 }
+
+// What was seen is read as at the first time, and what is none is never remembered.
+func TestSeenReadsAsParse(t *testing.T) {
+	t.Parallel()
+	var seen Seen
+	for range 3 {
+		for _, text := range []string{"+254712000001", "+2540712000001", "254712000001", "+254712000002", "", "+1", "+254 712000001"} {
+			want, wantErr := Parse(text)
+			for _, s := range []*Seen{&seen, nil} {
+				if n, err := s.Parse(text); n != want || (err == nil) != (wantErr == nil) {
+					t.Errorf("%q: %q, %v; want %q, %v", text, n, err, want, wantErr)
+				}
+			}
+		}
+	}
+	for i := range mostSeen + 10 {
+		seen.mu.Lock()
+		seen.numbers[string(rune(i))] = ""
+		seen.mu.Unlock()
+	}
+	if n, err := seen.Parse("+254712000003"); n != "+254712000003" || err != nil || len(seen.numbers) != 1 {
+		t.Errorf("%q, %v, %d remembered", n, err, len(seen.numbers))
+	}
+}
