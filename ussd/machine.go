@@ -79,6 +79,16 @@ func (r Request) mark() string {
 	return r.Text
 }
 
+// dials tells, before anything is known of its session, that a request can only
+// be the first of one. A dial string of a gateway that sends everything keyed in
+// is not told from an answer before the session is looked up.
+func (r Request) dials() bool {
+	if r.Latest {
+		return r.First && !r.Guessed
+	}
+	return r.Text == ""
+}
+
 // Reply is what the phone shows, and whether that is the end of the session.
 type Reply struct {
 	End  bool   `json:"end,omitempty"`
@@ -98,7 +108,7 @@ type Config struct {
 	Now      func() time.Time // for the log's durations
 	Log      *slog.Logger
 	Pusher   Pusher     // nil: no gateway can push
-	Steps    int        // answered at a time, 0: 128; see room
+	Steps    int        // answered at a time, 0: 48; see room
 	Seen     func(Seen) // told of every answered request; must not wait. nil: nobody
 }
 
@@ -220,6 +230,16 @@ func (m *Machine) logStep(ctx context.Context, r Request, t trace, reply Reply) 
 }
 
 func (m *Machine) answer(ctx context.Context, r Request, t *trace) Reply {
+	// Who dials is turned away before anything else is done for him: what Redis
+	// and the database can do is for those who are in.
+	leave := func() {}
+	if r.dials() {
+		var ok bool
+		if leave, ok = m.room.enter(ctx, true); !ok {
+			return m.full("", t)
+		}
+	}
+	defer leave()
 	h, err := m.sessions.open(ctx, r.id(), r.From)
 	if errors.Is(err, errLocked) {
 		t.note = "locked"
@@ -250,11 +270,13 @@ func (m *Machine) open(ctx context.Context, r Request, h *held, t *trace) Reply 
 		}
 		return m.last("", "slow_down")
 	}
-	leave, ok := m.room.enter(ctx, true)
-	if !ok {
-		return m.full("", t)
+	if !r.dials() {
+		leave, ok := m.room.enter(ctx, true)
+		if !ok {
+			return m.full("", t)
+		}
+		defer leave()
 	}
-	defer leave()
 	h.session = &session{From: r.From, ServiceCode: r.ServiceCode, State: state{As: Stranger, Lang: m.accounts.Country().Languages[0]}}
 	if r.Latest {
 		h.session.Latest, h.session.Opened = true, m.now().UnixMilli()
@@ -297,11 +319,13 @@ func (m *Machine) goOn(ctx context.Context, r Request, h *held, t *trace) Reply 
 		t.note = "out of order"
 		return ses.Steps[len(ses.Steps)-1].Reply
 	}
-	leave, ok := m.room.enter(ctx, false)
-	if !ok {
-		return m.full(ses.State.Lang, t)
+	if !r.dials() {
+		leave, ok := m.room.enter(ctx, false)
+		if !ok {
+			return m.full(ses.State.Lang, t)
+		}
+		defer leave()
 	}
-	defer leave()
 	w := m.walk(r, h, t)
 	if len(ses.Steps) >= MaxSteps {
 		t.note = "too many steps"

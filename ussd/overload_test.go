@@ -1,6 +1,7 @@
 package ussd_test
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -58,12 +59,37 @@ func TestNoRoomIsToldAtOnce(t *testing.T) {
 	for range 17 { // three have the places of those who dial
 		<-arrived
 	}
+	before := redisCalls(t, w)
+	if r := dial("turned-away"); !r.End || !strings.Contains(r.Text, "very busy") {
+		t.Errorf("in a full room: %+v", r)
+	}
+	<-arrived
+	if n := redisCalls(t, w) - before; n != 1 { // the question itself
+		t.Errorf("who was turned away cost Redis %d commands", n-1)
+	}
 	close(release)
 	done.Wait()
 	if r := dial("after"); r.End || !strings.Contains(r.Text, "Send money") {
 		t.Errorf("afterwards: %+v", r)
 	}
-	if outcomes["shed busy"] != 17 || outcomes["continued "] != 4 || len(outcomes) != 2 {
+	if outcomes["shed busy"] != 18 || outcomes["continued "] != 4 || len(outcomes) != 2 {
 		t.Errorf("outcomes: %v", outcomes)
 	}
+}
+
+// redisCalls is how many commands Redis has had so far, this one included.
+func redisCalls(t *testing.T, w *world) (n int) {
+	t.Helper()
+	info, err := w.redis.Info(t.Context(), "stats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(info, "total_commands_processed:")
+	if !found {
+		t.Fatalf("Redis does not count: %s", info)
+	}
+	if _, err := fmt.Sscan(rest, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

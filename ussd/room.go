@@ -6,11 +6,15 @@ import (
 	"time"
 )
 
-// How many steps one process answers at a time. 128 steps of 20 to 80 ms are
-// well over a thousand a second; more would only wait for the same database.
+// How many steps one process answers at a time. A step spends most of its time in
+// the database, to which a process has 16 connections for writing and as many for
+// reading: three steps for each of the former keep all of them busy, and more
+// would only wait for the same connections and processors. tuma bench overload
+// measures what that wait does.
 const (
-	defaultSteps = 128
+	defaultSteps = 48
 	longestWait  = time.Second // of a session under way, for its turn
+	waitersEach  = 8           // sessions that may wait for each place
 )
 
 // room is what a process has for steps at a time. When the database is slow,
@@ -25,6 +29,12 @@ type room struct {
 
 func newRoom(steps int) *room { return &room{slots: make(chan struct{}, steps)} }
 
+// Room tells how many steps are being answered, how many wait for their turn, and
+// how many can be answered at a time.
+func (m *Machine) Room() (busy, waiting, steps int) {
+	return len(m.room.slots), int(m.room.waiting.Load()), cap(m.room.slots)
+}
+
 // enter takes a place, which leave gives back; false: there is none. A dial is
 // the first request of a session.
 func (r *room) enter(ctx context.Context, dial bool) (leave func(), ok bool) {
@@ -37,7 +47,7 @@ func (r *room) enter(ctx context.Context, dial bool) (leave func(), ok bool) {
 		return leave, true
 	default:
 	}
-	if dial || r.waiting.Load() >= int64(cap(r.slots)) {
+	if dial || r.waiting.Load() >= waitersEach*int64(cap(r.slots)) {
 		return nil, false
 	}
 	r.waiting.Add(1)

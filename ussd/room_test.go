@@ -39,9 +39,10 @@ func TestRoom(t *testing.T) {
 		if _, ok := r.enter(t.Context(), false); !ok {
 			t.Error("a place was given back, and nobody got it")
 		}
-		// As many may wait as are served; the next is told at once.
-		turns := make(chan bool, 8)
-		for range 8 {
+		// Many may wait; the next is told at once.
+		const most = 8 * waitersEach
+		turns := make(chan bool, most)
+		for range most {
 			go func() {
 				_, ok := r.enter(t.Context(), false)
 				turns <- ok
@@ -52,7 +53,7 @@ func TestRoom(t *testing.T) {
 		if _, ok := r.enter(t.Context(), false); ok || time.Since(began) != 0 {
 			t.Errorf("behind a full queue: %v after %v", ok, time.Since(began))
 		}
-		for range 8 {
+		for range most {
 			<-turns
 		}
 	})

@@ -38,7 +38,7 @@ const (
 	MaxSteps = 60
 	// redisTimeout is all the patience there is for one exchange with Redis, so
 	// that a customer is told within a second when it is down.
-	redisTimeout = 200 * time.Millisecond
+	redisTimeout = 400 * time.Millisecond
 )
 
 // RedisOptions reads a redis:// address and sets what the sessions rely on:
@@ -50,10 +50,13 @@ func RedisOptions(url string) (*redis.Options, error) {
 		return nil, fmt.Errorf("ussd: redis address: %w", err)
 	}
 	o.ContextTimeoutEnabled = true
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = 2*redisTimeout, redisTimeout, redisTimeout, redisTimeout
 	o.DialerRetries = 1
 	if o.PoolSize == 0 {
-		o.PoolSize = defaultSteps // with fewer, steps that wait for a connection time out when many are answered at a time
+		// Every session that goes on is looked up before it has to wait for its
+		// turn. With few connections those look-ups would time out in a rush, each
+		// time-out would cost its connection, and new ones are dear.
+		o.PoolSize = 128
 	}
 	o.MaxRetries = -1
 	o.Protocol = 2 // nothing of the third is used, and each answer would be searched for what the server pushes

@@ -42,7 +42,7 @@ func TestMetrics(t *testing.T) {
 		`tuma_requests_total{channel="portal",outcome="2xx"} 1`,
 		`tuma_refusals_total{channel="ussd_at",reason="self"} 1`,
 		`tuma_entries_total{kind="send"} 1`,
-		`tuma_tills{class="ready"} `, `tuma_up{what="redis"} 1`, `tuma_up{what="book"} 1`, `tuma_outbox_oldest_seconds `, `tuma_clock_off_seconds `, `tuma_emoney_minor `,
+		`tuma_tills{class="ready"} `, `tuma_up{what="redis"} 1`, `tuma_up{what="book"} 1`, `tuma_outbox_oldest_seconds `, `tuma_clock_off_seconds `, `tuma_ussd_steps{state="room"} 48`, `tuma_emoney_minor `,
 	} {
 		if !strings.Contains(page, "\n"+want) {
 			t.Errorf("missing: %s", want)

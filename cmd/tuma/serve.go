@@ -28,7 +28,7 @@ type serveCommand struct {
 	LookUpsPerDay  int           `env:"TUMA_LOOKUPS_PER_DAY" default:"20" help:"Names that one customer may look up in a day without paying."`
 	MaxConns       int           `env:"TUMA_MAX_CONNS" default:"16" help:"Database connections for writing, and as many again for reading."`
 	Posters        int           `env:"TUMA_POSTERS" default:"2" help:"Commits of the book under way at once; in all processes together about as many as the database has cores."`
-	Steps          int           `env:"TUMA_STEPS" default:"128" help:"USSD requests answered at a time; beyond, callers are told to try again."`
+	Steps          int           `env:"TUMA_STEPS" default:"48" help:"USSD requests answered at a time; beyond, callers are told to try again."`
 	Admin          string        `env:"TUMA_ADMIN" placeholder:"ADDRESS" help:"Address of metrics, health and profiles, for the operator alone; without it there is none."`
 	Drain          time.Duration `env:"TUMA_DRAIN" default:"5s" help:"How long, when told to stop, it says that it is not ready and answers all the same; longer than a proxy takes to notice."`
 	JSONLog        bool          `env:"TUMA_JSON_LOG" help:"Log as JSON lines."`

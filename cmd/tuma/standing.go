@@ -29,6 +29,7 @@ var (
 	alertsWaiting  = gauge("tuma_brake_alerts_waiting", "What brakes have noticed within a week and nobody has looked at.")
 	alertsAge      = gauge("tuma_brake_alerts_oldest_seconds", "Age of the oldest of these.")
 	emoney         = gauge("tuma_emoney_minor", "E-money in circulation: what the bank must hold, in minor units.")
+	stepsNow       = gauge("tuma_ussd_steps", "USSD steps of this process: being answered (busy), of sessions that wait for their turn (waiting), that can be answered at a time (room).", "state")
 	clockOff       = gauge("tuma_clock_off_seconds", "How far this process's own clock is from PostgreSQL's, which counts.")
 	reachable      = gauge("tuma_up", "Whether what the service needs could be asked.", "what")
 )
@@ -70,6 +71,12 @@ func (st standing) Collect(out chan<- prometheus.Metric) {
 		put(connections, float64(stats.InUse), name, "in_use")
 		put(connections, float64(stats.Idle), name, "idle")
 		count(connectionWait, stats.WaitDuration.Seconds(), name)
+	}
+	if s.machine != nil {
+		busy, waiting, steps := s.machine.Room()
+		for state, n := range map[string]int{"busy": busy, "waiting": waiting, "room": steps} {
+			put(stepsNow, float64(n), state)
+		}
 	}
 	put(clockOff, s.pool.Off().Seconds())
 	if s.relay != nil {
