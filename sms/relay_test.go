@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,23 @@ func TestRelaySendsOnce(t *testing.T) {
 	}
 	if len(r.log.lines()) != 0 {
 		t.Errorf("log: %q", r.log.lines())
+	}
+}
+
+// While customers wait the relay looks less often, and sends all the same.
+func TestRelayYields(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t, nil)
+	n := newNetwork(t, nil)
+	var asked atomic.Int64
+	r := start(t, pool, n.twilio(t), func(o *RelayOptions) {
+		o.Busy = func() bool { asked.Add(1); return true }
+	})
+	owe(t, pool, outbox.Notice{Key: "a", To: asha, Body: "Confirmed."})
+	became(t, pool, asha, "a", "sent")
+	r.stop()
+	if yielded := r.Stats().Yielded; yielded == 0 || yielded != asked.Load() {
+		t.Errorf("asked %d times whether customers wait, it yielded %d times", asked.Load(), yielded)
 	}
 }
 

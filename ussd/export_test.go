@@ -73,3 +73,15 @@ func StoredLine(id string) (stored, own string, err error) {
 	b, err := h.lineWith(nil)
 	return string(b), string(ownLine(b)), err
 }
+
+// FillRoom takes every place in a machine's room, until leave is called.
+func (m *Machine) FillRoom() (leave func()) {
+	for range cap(m.room.slots) {
+		m.room.slots <- struct{}{}
+	}
+	return func() {
+		for range cap(m.room.slots) {
+			<-m.room.slots
+		}
+	}
+}

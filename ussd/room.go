@@ -35,11 +35,16 @@ func (m *Machine) Room() (busy, waiting, steps int) {
 	return len(m.room.slots), int(m.room.waiting.Load()), cap(m.room.slots)
 }
 
+// Busy tells that there is no room for who dials.
+func (m *Machine) Busy() bool { return m.room.closed() }
+
+func (r *room) closed() bool { return len(r.slots) >= cap(r.slots)-cap(r.slots)/4 }
+
 // enter takes a place, which leave gives back; false: there is none. A dial is
 // the first request of a session.
 func (r *room) enter(ctx context.Context, dial bool) (leave func(), ok bool) {
 	leave = func() { <-r.slots }
-	if dial && len(r.slots) >= cap(r.slots)-cap(r.slots)/4 {
+	if dial && r.closed() {
 		return nil, false
 	}
 	select {

@@ -53,6 +53,7 @@ type overloadFigures struct {
 	Recovered float64 `json:"recovered_s"` // after the slowness ended; -1: never
 	Ratio     float64 `json:"requests_per_person"`
 	Usual     float64 `json:"requests_per_person_before"`
+	Disk      float64 `json:"disk_bytes_per_payment"` // what the database grew by, indexes and SMS included, its log not
 	People    int64   `json:"people"`
 	Paid      int64   `json:"people_paid"`
 	Warned    int64   `json:"people_warned"` // who had paid without hearing it, dialled again, and were told
@@ -206,6 +207,10 @@ func (o *overload) run(ctx context.Context) (*overloadFigures, error) {
 	fmt.Fprintf(os.Stderr, "capacity %.0f payments/s; %.0f people a second come for %v, and for %v of that PostgreSQL is %d times slower\n",
 		o.Capacity, rate, o.Before+o.During+o.After, o.During, o.Slower)
 	o.load = newOpenLoad(o.benchOverload, address, o.numbers, rate)
+	before, err := o.size(ctx)
+	if err != nil {
+		return nil, err
+	}
 	phase := o.slow(ctx)
 	if err := o.load.run(ctx); err != nil {
 		return nil, err
@@ -215,7 +220,18 @@ func (o *overload) run(ctx context.Context) (*overloadFigures, error) {
 	if err := o.prove(ctx, f); err != nil {
 		return nil, err
 	}
+	after, err := o.size(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.Disk = float64(after-before) / float64(max(1, f.Proof.Stand))
 	return f, checkBook(ctx, o.books.pool)
+}
+
+// size is the database's, in bytes.
+func (o *overload) size(ctx context.Context) (n int64, err error) {
+	err = o.books.pool.Get(ctx, &n, `select pg_database_size(current_database())`)
+	return n, err
 }
 
 // slow slows the database down when it is time, and collects its answers' times.
@@ -310,7 +326,7 @@ func (f *overloadFigures) print() {
 		f.Payments.Before, f.Payments.During, f.Payments.After, f.P50.Before, f.P50.During, f.P50.After, f.P99.Before, f.P99.During, f.P99.After, f.Longest)
 	fmt.Printf("%d hops: %d busy, %d failed, %d without an answer; %d people: %d paid, %d were told that they had, %d pending, %d gave up\n",
 		f.Hops, f.Busy, f.Failed, f.Silent, f.People, f.Paid, f.Warned, f.Pending, f.GaveUp)
-	fmt.Printf("requests for each person: %.1f before, %.1f in all\n", f.Usual, f.Ratio)
+	fmt.Printf("requests for each person: %.1f before, %.1f in all; the database grew by %.0f bytes for each payment\n", f.Usual, f.Ratio, f.Disk)
 	fmt.Printf("proof: %d payments stand: %d lost, %d phantom, %d whose payer got no answer, %d people paid twice\n",
 		f.Proof.Stand, f.Proof.Lost, f.Proof.Phantom, f.Proof.Unheard, f.Proof.Twice)
 	if f.Recovered < 0 {

@@ -79,6 +79,7 @@ func (c config) relayOptions(s *service) (o sms.RelayOptions, err error) {
 		o.Gateways = append(o.Gateways, g)
 	}
 	o.Routes, o.Senders, o.Rates, err = c.gateways.smsTables()
+	o.Busy = s.machine.Busy
 	o.MaxDoubts, o.FailoverDoubts = c.gateways.SMSDoubts, c.gateways.SMSFailover
 	return o, errors.Join(append(errs, err)...)
 }

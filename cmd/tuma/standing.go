@@ -83,7 +83,7 @@ func (st standing) Collect(out chan<- prometheus.Metric) {
 		r := s.relay.Stats()
 		for what, n := range map[string]int64{
 			"sent": r.Sent, "retried": r.Retried, "failed": r.Failed, "expired": r.Expired, "doubtful": r.Doubtful, "lost": r.Lost, "pauses": r.Pauses, "db_errors": r.DBErrors,
-			"failovers": r.Failovers, "opted_out": r.OptedOut,
+			"failovers": r.Failovers, "opted_out": r.OptedOut, "yielded": r.Yielded,
 		} {
 			count(relayTotal, float64(n), what)
 		}
