@@ -1,6 +1,8 @@
 package ussd
 
 import (
+	"context"
+
 	"tuma/internal/phone"
 	"tuma/internal/smpp"
 )
@@ -74,14 +76,17 @@ func StoredLine(id string) (stored, own string, err error) {
 	return string(b), string(ownLine(b)), err
 }
 
-// FillRoom takes every place in a machine's room, until leave is called.
+// FillRoom takes every place in a machine's room and has somebody wait in vain;
+// leave gives the places back.
 func (m *Machine) FillRoom() (leave func()) {
-	for range cap(m.room.slots) {
-		m.room.slots <- struct{}{}
+	r := m.room
+	for range cap(r.dials) {
+		r.dials <- struct{}{}
 	}
+	r.take(context.Background(), r.dials, false)
 	return func() {
-		for range cap(m.room.slots) {
-			<-m.room.slots
+		for range cap(r.dials) {
+			<-r.dials
 		}
 	}
 }

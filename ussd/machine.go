@@ -160,7 +160,7 @@ func New(c Config) (*Machine, error) {
 	}
 	return &Machine{
 		accounts: c.Accounts, agents: c.Agents, limits: c.Limits, menu: c.Menu, words: c.Words, now: c.Now, log: c.Log, pusher: c.Pusher, seen: c.Seen,
-		room:     newRoom(cmp.Or(c.Steps, defaultSteps)),
+		room:     newRoom(cmp.Or(c.Steps, defaultSteps), c.Now),
 		sessions: &sessions{redis: c.Redis, key: slices.Clone(c.Key), nonce: base32.StdEncoding.EncodeToString(nonce)},
 	}, nil
 }

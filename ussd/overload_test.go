@@ -12,7 +12,7 @@ import (
 	"tuma/ussd/dialogues"
 )
 
-// A database in which nothing moves: who dials meanwhile is told so at once, and
+// A database in which nothing moves: who dials meanwhile is told so, and
 // when it moves again everybody is served as before.
 func TestNoRoomIsToldAtOnce(t *testing.T) {
 	w := newWorld(t)
