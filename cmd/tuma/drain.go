@@ -37,10 +37,13 @@ func serveUntil(ctx context.Context, l net.Listener, h http.Handler, log *slog.L
 	if ending != nil {
 		ending()
 	}
-	l.Close()
-	<-failed // from here on nothing is accepted
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainBound)
 	defer cancel()
+	go l.Close() // which waits for the next connection where others have made the socket a blocking one
+	select {
+	case <-failed: // from here on nothing is accepted
+	case <-bounded.Done():
+	}
 	busy.wait(bounded)
 	return srv.Shutdown(bounded)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -37,17 +36,12 @@ func handed(t *testing.T, socket *os.File, env []string) *process {
 // who connects before the next one is there waits.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket, err := l.(*net.TCPListener).File()
+	socket, at, err := shareSocket()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	address := "http://" + l.Addr().String()
-	l.Close() // the file stays open
+	address := "http://" + at
 	vars := settings(t, dbtest.URL(t), startRedis(t).URL())
 	vars["TUMA_DIALS_PER_MINUTE"], vars["TUMA_ADMIN"], vars["TUMA_DRAIN"] = "1000000", "127.0.0.1:0", "1500ms"
 	first := handed(t, socket, environment(vars))

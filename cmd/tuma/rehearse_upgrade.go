@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,15 +93,11 @@ func (u *upgrade) open(ctx context.Context) (err error) {
 	if u.site, err = openBareSite(ctx, u.dir, nil, func() time.Duration { return 0 }); err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	var address string
+	if u.socket, address, err = shareSocket(); err != nil {
 		return err
 	}
-	u.socket, err = l.(*net.TCPListener).File() // as systemd holds it
-	if err := errors.Join(err, l.Close()); err != nil {
-		return err
-	}
-	if u.crowd, err = openCrowd("http://"+l.Addr().String()+"/ussd/africastalking", filepath.Join(u.dir, "history.jsonl")); err != nil {
+	if u.crowd, err = openCrowd("http://"+address+"/ussd/africastalking", filepath.Join(u.dir, "history.jsonl")); err != nil {
 		return err
 	}
 	u.crowd.settings["TUMA_DRAIN"] = "1s"
@@ -121,7 +116,7 @@ func (u *upgrade) open(ctx context.Context) (err error) {
 		return fmt.Errorf("the old program's tills: %w", err)
 	}
 	if u.Plant == "alone" {
-		u.set["TUMA_LISTEN"] = l.Addr().String()
+		u.set["TUMA_LISTEN"] = address
 		err = errors.Join(u.socket.Close(), u.site.openShared(ctx, 1, u.set, u.Old, nil))
 	} else {
 		err = u.site.openShared(ctx, 2, u.set, u.Old, u.socket)
@@ -224,6 +219,12 @@ func (u *upgrade) verdict(ctx context.Context) error {
 	for _, b := range p.Breaks {
 		u.found("audit: %s: %s", b.Check, b.What)
 	}
+	if n := u.crowd.unclear["sorry"]; n > 0 { // ours; nothing is lost by it
+		u.say("%d payments were answered with sorry:", n)
+		if err := u.complaints(); err != nil {
+			return err
+		}
+	}
 	w := u.crowd.wire
 	if n := w.refused.Load() + w.failed.Load(); n > 0 {
 		u.found("%d requests were refused or failed, the first: %s", n, *w.first.Load())
@@ -231,6 +232,24 @@ func (u *upgrade) verdict(ctx context.Context) error {
 	if len(u.finds) == 0 {
 		fmt.Printf("\n%d requests: none refused, none failed, %d answered too late for the gateway\n", w.requests.Load(), w.late.Load())
 		fmt.Printf("%d payments acknowledged, none lost, none doubled; %d did not see their answer at first (who hangs up does not); the audit of %d entries found nothing\n", r.OK, r.Ambiguous, p.Entries)
+	}
+	return nil
+}
+
+// complaints prints the first errors that each process has logged.
+func (u *upgrade) complaints() error {
+	for _, i := range u.site.instances {
+		b, err := os.ReadFile(filepath.Join(u.dir, i.name+".log"))
+		if err != nil {
+			return err
+		}
+		n := 0
+		for line := range strings.Lines(string(b)) {
+			if n < 5 && strings.Contains(line, "level=ERROR") {
+				n++
+				fmt.Printf("%s: %s", i.name, line)
+			}
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -23,6 +24,32 @@ func listen(address string) (net.Listener, error) {
 	f := os.NewFile(first, "systemd")
 	defer f.Close() // the listener has a copy
 	return net.FileListener(f)
+}
+
+// shareSocket opens a socket that processes take by listen. It is not blocking and
+// stays so: File of a listener would make it blocking whenever it is handed on, for
+// all who have it, and one that waits in accept for a connection that another got
+// would not end.
+func shareSocket() (socket *os.File, address string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", err
+	}
+	defer l.Close()
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		return nil, "", err
+	}
+	bad := raw.Control(func(fd uintptr) {
+		var copied int
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		if copied, err = syscall.Dup(int(fd)); err == nil {
+			syscall.CloseOnExec(copied)
+			socket = os.NewFile(uintptr(copied), "shared")
+		}
+	})
+	return socket, l.Addr().String(), errors.Join(bad, err)
 }
 
 // notify tells systemd how far the process is, where it wants to know.
