@@ -188,7 +188,7 @@ func (w *attacker) twilioForgery() shot {
 // it the gateway's: well-formed, and with the right PIN where one is asked for.
 func (w *attacker) unsigned() shot {
 	w.serial++
-	id := fmt.Sprintf("forged-%d-%d", w.n, w.serial)
+	id := fmt.Sprintf("forged-%d-n%d", w.n, w.serial)
 	number := w.customer[1:]
 	text := oneOf(w.dice, []string{"", "1*0712000002*10", "4*1*" + w.pins[w.n%3], "1*0712000002*10*" + w.pins[w.n%3]})
 	query := func(pairs ...string) string {

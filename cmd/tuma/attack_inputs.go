@@ -161,7 +161,7 @@ func (w *attacker) keyIn(ctx context.Context) error {
 		if strings.Contains(path, "%s") {
 			path = fmt.Sprintf(path, "0"+w.attackers[(w.n+1)%len(w.attackers)].customer[4:])
 		}
-		w.menu = dialogue{session: fmt.Sprintf("in-%d-%d", w.n, w.serial), number: p.number, text: path, left: 1 + w.IntN(30)}
+		w.menu = dialogue{session: fmt.Sprintf("in-%d-n%d", w.n, w.serial), number: p.number, text: path, left: 1 + w.IntN(30)}
 		w.judge(w.ussd(w.serial%2 == 0, w.menu.session, w.menu.number, path).send(ctx)) // not counted: it is well-formed
 	}
 	w.menu.left--

@@ -64,6 +64,8 @@ func (a *attack) line(line string) {
 }
 
 // What looks like a PIN and is none: times, and digits among letters and digits.
+// So that the thousandth session of an attacker is not taken for one, the names of
+// sessions have a letter before their number.
 var clockTime = regexp.MustCompile(`\d\d:\d\d:\d\d(\.\d+)?`)
 
 // see looks for the PINs in one text, as it is and decoded.
@@ -172,7 +174,7 @@ func (a *attack) usePINs(ctx context.Context) error {
 		pin := w.pins[w.n%3]
 		for _, text := range []string{"4*1", "4*2", "1*0712000002*10"} {
 			w.serial++
-			session := fmt.Sprintf("use-%d-%d", w.n, w.serial)
+			session := fmt.Sprintf("use-%d-n%d", w.n, w.serial)
 			w.ussd(w.serial%2 == 0, session, w.customer, text).send(ctx)
 			w.judge(w.ussd(w.serial%3 == 0, session, w.customer, text+"*"+pin).send(ctx))
 		}
@@ -208,7 +210,7 @@ func (a *attack) searchMemory(ctx context.Context) error {
 	}
 	if err := a.many(ctx, "harmless requests", 200*len(a.attackers), func(ctx context.Context, w *attacker) error {
 		w.serial++
-		w.ussd(w.serial%2 == 0, fmt.Sprintf("calm-%d-%d", w.n, w.serial), w.customer, "").send(ctx)
+		w.ussd(w.serial%2 == 0, fmt.Sprintf("calm-%d-n%d", w.n, w.serial), w.customer, "").send(ctx)
 		return nil
 	}); err != nil {
 		return err
