@@ -115,7 +115,7 @@ const settling = 5
 func (o *overload) figures(rate float64) *overloadFigures {
 	l := o.load
 	f := &overloadFigures{
-		Capacity: o.Capacity, Offered: rate, Slower: o.Slower, Recovered: -1,
+		Capacity: o.Capacity, Offered: rate, Slower: o.Slower, Paying: -1, Recovered: -1,
 		People: l.people.Load(), Paid: l.paid.Load(), Warned: l.warned.Load(), Pending: l.pending.Load(), GaveUp: l.gaveUp.Load(),
 	}
 	for i, to := range []struct{ answers, own *float64 }{{&f.Answers.Before, &f.Own.Before}, {&f.Answers.During, &f.Own.During}, {&f.Answers.After, &f.Own.After}} {
@@ -149,8 +149,15 @@ func (o *overload) figures(rate float64) *overloadFigures {
 		f.Hops, f.Busy, f.Failed, f.Silent = f.Hops+x.Hops, f.Busy+x.Busy, f.Failed+x.Failed, f.Silent+x.Silent
 		f.Longest = max(f.Longest, float64(x.times.Max())/1000)
 		f.Seconds = append(f.Seconds, *x)
-		if f.Recovered < 0 && x.Phase == "after" && float64(x.Payments) >= 0.95*f.Payments.Before && x.P99 < 2*f.P99.Before {
-			f.Recovered = float64(x.Second) + 1 - (l.Before + l.During).Seconds()
+		if x.Phase != "after" || float64(x.Payments) < 0.95*f.Payments.Before {
+			continue
+		}
+		passed := float64(x.Second) + 1 - (l.Before + l.During).Seconds()
+		if f.Paying < 0 {
+			f.Paying = passed
+		}
+		if f.Recovered < 0 && x.P99 < 2*f.P99.Before {
+			f.Recovered = passed
 		}
 	}
 	f.Ratio = float64(f.Hops) / float64(max(1, f.People))
@@ -170,9 +177,19 @@ func (f *overloadFigures) plot(path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
+	from, to := 0, 0 // of the slowness
+	for _, s := range f.Seconds {
+		switch s.Phase {
+		case "before":
+			from = s.Second + 1
+			fallthrough
+		case "during":
+			to = s.Second + 1
+		}
+	}
 	top, slow := max(highest(people), highest(payments), highest(busy), highest(bad)), highest(p99)
 	return chart.Execute(out, map[string]any{
-		"Title": fmt.Sprintf("%.0f people a second; PostgreSQL %d times slower for a minute", f.Offered, f.Slower),
+		"Title": fmt.Sprintf("%.0f people a second; PostgreSQL %d times slower from second %d to %d of %d", f.Offered, f.Slower, from, to, len(f.Seconds)),
 		"Panels": []chartPanel{
 			{Name: "per second", Highest: fmt.Sprintf("%.0f", top), Top: 60, Lines: []chartLine{
 				{"people", "#868e96", points(people, top), 0}, {"payments", "#1864ab", points(payments, top), 70},
