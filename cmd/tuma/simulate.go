@@ -107,7 +107,8 @@ func (c *simulateCommand) Run(ctx context.Context) (err error) {
 // simulation is one run.
 type simulation struct {
 	*simulateCommand
-	kinds []fault
+	kinds []fault // to choose from
+	deck  []fault // those that are next; harm's alone
 	began time.Time
 
 	site     *site

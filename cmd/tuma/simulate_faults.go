@@ -72,10 +72,10 @@ var allFaults = []fault{
 		rest(ctx, t)
 		return nil
 	}},
-	{"slow-db", "PostgreSQL answers ten times slower for fifteen seconds: what passes is 10 ms late, both ways", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
+	{"slow-db", "PostgreSQL answers ten times slower for six seconds: what passes is 10 ms late, both ways", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
 		s.site.cutter.slow.Store(int64(10 * time.Millisecond))
 		defer s.site.cutter.slow.Store(0)
-		rest(ctx, 15*time.Second)
+		rest(ctx, 6*time.Second)
 		return nil
 	}},
 	{"kill-redis", "F7: Redis is ended and started again, empty", func(ctx context.Context, s *simulation, _ *rand.Rand) error {
@@ -280,7 +280,13 @@ func (s *simulation) nextFault(ctx context.Context, dice *rand.Rand) (fault, boo
 	case f := <-s.hand:
 		return f, true
 	case <-due:
-		return s.kinds[dice.IntN(len(s.kinds))], true
+		if len(s.deck) == 0 { // each once before any comes twice
+			s.deck = slices.Clone(s.kinds)
+			dice.Shuffle(len(s.deck), func(i, k int) { s.deck[i], s.deck[k] = s.deck[k], s.deck[i] })
+		}
+		f := s.deck[0]
+		s.deck = s.deck[1:]
+		return f, true
 	case <-ctx.Done():
 		return fault{}, false
 	}

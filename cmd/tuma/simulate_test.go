@@ -47,7 +47,7 @@ func simulate(t *testing.T, dir string, args ...string) (s simulated, status int
 	return s, cmd.ProcessState.ExitCode(), errs.String()
 }
 
-// TestSimulate has a small country live through every kind of fault: nothing is
+// TestSimulate has a small country live through a handful of all kinds of fault: nothing is
 // lost, doubled or invented, by everybody's own account.
 func TestSimulate(t *testing.T) {
 	t.Parallel()
