@@ -215,6 +215,16 @@ func opening() model {
 	}
 }
 
+// The head office's accounts: the only ones of their kinds that are no till's.
+const officeFloat, officeCommission = "float", "commission"
+
+// withOffice adds the head office that only tuma dev has.
+func (m model) withOffice() model {
+	m[officeFloat], m[officeCommission] = 20_000_00, 0
+	m["trust"] -= 20_000_00
+	return m
+}
+
 // owner names the account behind a number or a till.
 func owner(who string) string {
 	if len(who) == 6 {
@@ -267,6 +277,11 @@ func (m model) apply(d deal) {
 		till = d.from
 	}
 	if earned := commission(d.kind, d.amount); earned > 0 {
+		if _, has := m[officeCommission]; has && till == demoTills[1].number { // its head office gets a fifth, half a cent up
+			office := (2*earned + 5) / 10
+			m["commission "+till] -= office
+			m[officeCommission] += office
+		}
 		m["commission "+till] += earned
 		m["commission_expense"] -= earned
 	}

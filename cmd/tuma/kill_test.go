@@ -82,7 +82,7 @@ func TestKill(t *testing.T) {
 	}
 	entries := journal(t, pool)
 	applied, problems := c.h.compare(entries)
-	m := opening()
+	m := opening().withOffice()
 	for _, a := range applied {
 		m.apply(a.deal)
 	}
