@@ -80,13 +80,18 @@ func StoredLine(id string) (stored, own string, err error) {
 // leave gives the places back.
 func (m *Machine) FillRoom() (leave func()) {
 	r := m.room
-	for range cap(r.dials) {
-		r.dials <- struct{}{}
+	all := []chan struct{}{r.dials, r.steps}
+	for _, places := range all {
+		for range cap(places) {
+			places <- struct{}{}
+		}
 	}
 	r.take(context.Background(), r.dials, false)
 	return func() {
-		for range cap(r.dials) {
-			<-r.dials
+		for _, places := range all {
+			for range cap(places) {
+				<-places
+			}
 		}
 	}
 }

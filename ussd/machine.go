@@ -322,7 +322,7 @@ func (m *Machine) goOn(ctx context.Context, r Request, h *held, t *trace) Reply 
 	if !r.dials() {
 		leave, ok := m.room.enter(ctx, false)
 		if !ok {
-			return m.full(ses.State.Lang, t)
+			return m.putOff(ctx, r, h, t)
 		}
 		defer leave()
 	}
@@ -345,24 +345,38 @@ func (m *Machine) keep(ctx context.Context, r Request, h *held, w *walk, t *trac
 	if w.err != nil {
 		t.err = w.err
 	}
-	ses := h.session
-	ses.Steps = append(ses.Steps, storedStep{Hash: m.sessions.hash(r.id(), r.mark()), Length: len(r.Text), Sequence: r.Sequence, At: m.now().UnixMilli(), Reply: reply})
 	resume := m.menu.resumePoint(*w.step.state)
-	if reply.End {
-		ses.Closed, ses.State = true, state{Lang: ses.State.Lang}
-		if w.err == nil || t.ref != "" {
-			resume = nil // after a failure of ours the customer may go on, unless money could have moved
-		}
+	if reply.End && (w.err == nil || t.ref != "") {
+		resume = nil // after a failure of ours the customer may go on, unless money could have moved
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveBudget)
-	defer cancel()
-	if err := h.save(ctx, resume); err != nil {
+	if err := m.store(ctx, r, h, reply, resume); err != nil {
 		t.err = errors.Join(t.err, err)
 		if !reply.End {
-			return m.sorry(ses.State.Lang)
+			return m.sorry(h.session.State.Lang)
 		}
 	}
 	return reply
+}
+
+// putOff ends a session under way for which there is no room. That is stored, so
+// that a repetition of the request hears the same, and does not pay after all; the
+// next dial offers to go on where the session was.
+func (m *Machine) putOff(ctx context.Context, r Request, h *held, t *trace) Reply {
+	reply := m.full(h.session.State.Lang, t)
+	t.err = m.store(ctx, r, h, reply, m.menu.resumePoint(h.session.State))
+	return reply
+}
+
+// store adds a step to the session, which an END closes.
+func (m *Machine) store(ctx context.Context, r Request, h *held, reply Reply, resume *state) error {
+	ses := h.session
+	ses.Steps = append(ses.Steps, storedStep{Hash: m.sessions.hash(r.id(), r.mark()), Length: len(r.Text), Sequence: r.Sequence, At: m.now().UnixMilli(), Reply: reply})
+	if reply.End {
+		ses.Closed, ses.State = true, state{Lang: ses.State.Lang}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveBudget)
+	defer cancel()
+	return h.save(ctx, resume)
 }
 
 // Drop is told by a gateway that a session has ended on the phone, in the

@@ -84,3 +84,24 @@ func TestNoRoomAsksNobody(t *testing.T) {
 		t.Errorf("with room, and without a Redis: %s", got)
 	}
 }
+
+// Whoever is told in the middle of a payment that there is no room has paid
+// nothing, also when the gateway asks again and there is room by then.
+func TestNoRoomInTheMiddle(t *testing.T) {
+	w := demo(t)
+	m := w.newMachine(w.redis, slog.New(slog.DiscardHandler))
+	ask := func(session, text string) ussd.Reply {
+		return m.Answer(t.Context(), ussd.Request{Gateway: "at", Session: session, From: asha, ServiceCode: "*334#", Text: text})
+	}
+	ask("s", payment)
+	leave := m.FillRoom()
+	first := ask("s", payment+"*"+canary)
+	leave()
+	if again := ask("s", payment+"*"+canary); !strings.Contains(first.Text, "Nothing was paid") || again != first {
+		t.Errorf("first %+v, then %+v", first, again)
+	}
+	w.wantPaid(0)
+	if next := ask("t", ""); next.End || !strings.Contains(next.Text, "Continue: Send money") {
+		t.Errorf("the next dial: %+v", next)
+	}
+}

@@ -98,8 +98,7 @@ func (r *room) wait(ctx context.Context, places chan struct{}) bool {
 	}
 }
 
-// full ends a request for which there is no room. Nothing of it is stored: the
-// next dial offers to go on where the session was.
+// full is what somebody hears for whom there is no room.
 func (m *Machine) full(lang string, t *trace) Reply {
 	t.note, t.refusal = "no room", "busy"
 	return m.last(lang, "refusal.busy")
